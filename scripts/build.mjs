@@ -1,0 +1,24 @@
+// Bundles the helper into the one file that make installs: dist/stowage.mjs, with no node_modules beside it.
+import { build } from 'esbuild';
+import { chmodSync, readFileSync } from 'node:fs';
+
+const root = new URL('..', import.meta.url).pathname;
+const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+
+await build({
+  absWorkingDir: root,
+  entryPoints: ['src/cli/main.ts'],
+  outfile: 'dist/stowage.mjs',
+  bundle: true,
+  platform: 'node',
+  target: 'node20.19',
+  format: 'esm',
+  define: { STOWAGE_VERSION: JSON.stringify(version) },
+  banner: {
+    // CommonJS dependencies call require(); an ES module has none of its own.
+    js: "#!/usr/bin/env node\nimport { createRequire as stowageRequire } from 'node:module';\nconst require = stowageRequire(import.meta.url);",
+  },
+  legalComments: 'inline',
+  logLevel: 'warning',
+});
+chmodSync(`${root}dist/stowage.mjs`, 0o755);

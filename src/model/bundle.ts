@@ -1,0 +1,64 @@
+/**
+ * The user's YAML file, read and checked (schema/bundle.schema.json), several of them merged. Strings may
+ * still hold `{…}` templates; plan/evaluate.ts fills them in for one target.
+ */
+export interface Bundle {
+  /** The files it was read from, in the order given: what messages name. */
+  readonly files: readonly string[];
+  /** Variables with their defaults. */
+  readonly vars: Readonly<Record<string, string>>;
+  /** What `{arch}` means for a platform, keyed as `formatPlatform` prints it. */
+  readonly arch: Readonly<Record<string, string>>;
+  readonly catalog?: string;
+  readonly partition: Partition;
+  readonly engine: Engine;
+  readonly images: Readonly<Record<string, BundleImage>>;
+  /** Keyed by path on the partition: relative, `/` between names, no `.` or `..`. Templates are allowed in it. */
+  readonly extraFiles: Readonly<Record<string, BundleFile>>;
+}
+
+export interface Partition {
+  /** ext4 label, at most 16 bytes. */
+  readonly label: string;
+  readonly size: Size;
+  /** Free space kept above the content when the size is `auto`. */
+  readonly headroom: Headroom;
+  /** The engine's data root, relative to the partition's root. */
+  readonly dataRoot: string;
+}
+
+/** Bytes, or what the content needs and the headroom. */
+export type Size = 'auto' | { readonly bytes: number };
+
+export type Headroom = { readonly percent: number } | { readonly bytes: number };
+
+export interface Engine {
+  readonly name: 'docker';
+  readonly store: 'containerd';
+  /** The version on the device, such as `28.5.2`. */
+  readonly version: string;
+  /** The image that runs that engine on the builder; a template. */
+  readonly dind: string;
+}
+
+export interface BundleImage {
+  /** `docker://…`, a template. */
+  readonly from: string;
+  /** Further names on the device, templates. */
+  readonly tags: readonly string[];
+  /** Where it is written: for messages. */
+  readonly at: Position;
+}
+
+export type BundleFile = { readonly mode: string; readonly at: Position } & (
+  | { readonly kind: 'url'; readonly url: string }
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'json'; readonly json: unknown }
+);
+
+/** Line and column count from 1. */
+export interface Position {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}

@@ -1,0 +1,290 @@
+import type { Digest } from './digest.ts';
+
+/**
+ * Everything that can go wrong as expected, by name. A failure carries data; its text is made by
+ * report/describe-failure.ts, its exit code by `exitCodeOf`.
+ */
+export type Failure =
+  | InvalidOption
+  | InvalidDocument
+  | BundlesDisagree
+  | UnknownPlatform
+  | NoPins
+  | PinsStale
+  | TargetNotPinned
+  | TargetAmbiguous
+  | OutputInUse
+  | UnsupportedByEngine
+  | BlobBad
+  | StoreInvalid
+  | PlatformMismatch
+  | LoadIncomplete
+  | NotVerified
+  | RegistryTemporary
+  | RegistryRefused
+  | PlatformNotOffered
+  | ToolMissing
+  | ToolFailed
+  | EngineUnreachable
+  | EngineDied
+  | PrivilegeRefused
+  | MachineLacks
+  | NoSpace
+  | AccessDenied
+  | Newer
+  | Interrupted;
+
+/** An option or argument that can't be: `value` is what was given, `expected` what would do. */
+export interface InvalidOption {
+  readonly reason: 'invalid-option';
+  readonly option: string;
+  readonly value: string;
+  readonly expected: string;
+}
+
+/** A file of the user's that is missing, unreadable or not what it should be. Lines and columns count from 1. */
+export interface InvalidDocument {
+  readonly reason: 'invalid-document';
+  readonly kind: 'bundle' | 'pins' | 'catalog' | 'data.json' | 'data image';
+  readonly file: string;
+  readonly problems: readonly DocumentProblem[];
+}
+
+export interface DocumentProblem {
+  readonly line?: number;
+  readonly column?: number;
+  /** Where in the document, such as `images.core.from`. */
+  readonly path?: string;
+  /** What is wrong there, as a phrase with no full stop. */
+  readonly detail: string;
+}
+
+export interface BundlesDisagree {
+  readonly reason: 'bundles-disagree';
+  /** Such as `images.core` or `partition.label`. */
+  readonly path: string;
+  readonly files: readonly [string, string];
+}
+
+export interface UnknownPlatform {
+  readonly reason: 'unknown-platform';
+  readonly given: string;
+}
+
+export interface NoPins {
+  readonly reason: 'no-pins';
+  readonly file: string;
+}
+
+/** The pins are of another state of the bundle; `differences` are phrases such as `images.core is not pinned`. */
+export interface PinsStale {
+  readonly reason: 'pins-stale';
+  readonly file: string;
+  readonly target: string;
+  readonly differences: readonly string[];
+}
+
+export interface TargetNotPinned {
+  readonly reason: 'target-not-pinned';
+  readonly file: string;
+  readonly wanted: string;
+  readonly pinned: readonly string[];
+}
+
+export interface TargetAmbiguous {
+  readonly reason: 'target-ambiguous';
+  readonly file: string;
+  readonly pinned: readonly string[];
+}
+
+/** The output is mounted or attached to a loop device: `by` says where. */
+export interface OutputInUse {
+  readonly reason: 'output-in-use';
+  readonly output: string;
+  readonly by: readonly string[];
+}
+
+export interface UnsupportedByEngine {
+  readonly reason: 'unsupported-by-engine';
+  readonly engine: string;
+  readonly detail: string;
+}
+
+/** A blob or file in the store that is missing, or is not what its name says. */
+export interface BlobBad {
+  readonly reason: 'blob-bad';
+  readonly problem: 'missing' | 'wrong size' | 'wrong digest' | 'unreadable';
+  readonly digest: Digest;
+  /** Whose it is: an image's name in the bundle, or a file's path on the partition. */
+  readonly owner: string;
+  readonly store: string;
+}
+
+/** A directory that is no store, or one of a format this version does not know. */
+export interface StoreInvalid {
+  readonly reason: 'store-invalid';
+  readonly store: string;
+  readonly detail: string;
+}
+
+export interface PlatformMismatch {
+  readonly reason: 'platform-mismatch';
+  readonly image: string;
+  readonly reference: string;
+  readonly expected: string;
+  readonly actual: string;
+}
+
+/** The engine accepted an image and does not hold it as it should. */
+export interface LoadIncomplete {
+  readonly reason: 'load-incomplete';
+  readonly image: string;
+  readonly detail: string;
+}
+
+/** A data image that is not what the pins say. */
+export interface NotVerified {
+  readonly reason: 'not-verified';
+  readonly image: string;
+  /** Phrases, each naming the image or file it is about. */
+  readonly findings: readonly string[];
+}
+
+/** A registry or web server that failed in a way that may pass; every attempt is spent. */
+export interface RegistryTemporary {
+  readonly reason: 'registry-temporary';
+  readonly what: string;
+  readonly attempts: number;
+  readonly detail: string;
+}
+
+/** A registry or web server that said no, or does not have it. */
+export interface RegistryRefused {
+  readonly reason: 'registry-refused';
+  readonly what: string;
+  readonly why: 'unauthorized' | 'denied' | 'not-found' | 'unsupported' | 'wrong-content';
+  readonly detail: string;
+}
+
+export interface PlatformNotOffered {
+  readonly reason: 'platform-not-offered';
+  readonly image: string;
+  readonly reference: string;
+  readonly wanted: string;
+  readonly offered: readonly string[];
+}
+
+/** A program that is not on PATH: `package` is Debian's name of what brings it. */
+export interface ToolMissing {
+  readonly reason: 'tool-missing';
+  readonly tool: string;
+  readonly package: string;
+}
+
+/** A program that ran and failed for a reason nobody has a name for. */
+export interface ToolFailed {
+  readonly reason: 'tool-failed';
+  readonly tool: string;
+  readonly doing: string;
+  readonly exitCode?: number;
+  readonly detail: string;
+}
+
+/** No container engine answers on the builder. */
+export interface EngineUnreachable {
+  readonly reason: 'engine-unreachable';
+  readonly engine: 'docker' | 'podman';
+  readonly detail: string;
+}
+
+/** The daemon in the container did not start, or ended early: `log` is its last lines. */
+export interface EngineDied {
+  readonly reason: 'engine-died';
+  readonly doing: string;
+  readonly detail: string;
+  readonly log: readonly string[];
+}
+
+/** sudo did not let us run `command`. */
+export interface PrivilegeRefused {
+  readonly reason: 'privilege-refused';
+  readonly command: string;
+  readonly detail: string;
+}
+
+/** The machine can't do it: no loop device, no overlay; `remedy` is what mends it. */
+export interface MachineLacks {
+  readonly reason: 'machine-lacks';
+  readonly what: string;
+  readonly remedy: string;
+}
+
+/** Bytes; `needed` and `available` are absent where nobody could tell. */
+export interface NoSpace {
+  readonly reason: 'no-space';
+  readonly where: string;
+  readonly needed?: number;
+  readonly available?: number;
+}
+
+/** A path that must be written or read and may not be. */
+export interface AccessDenied {
+  readonly reason: 'access-denied';
+  readonly path: string;
+  readonly doing: string;
+  readonly detail: string;
+}
+
+/** `pin --check`: what is newer, each such as `core: 2026.8.3 sha256:… → sha256:…`. */
+export interface Newer {
+  readonly reason: 'newer';
+  readonly file: string;
+  readonly moved: readonly string[];
+}
+
+export interface Interrupted {
+  readonly reason: 'interrupted';
+  readonly signal: 'SIGINT' | 'SIGTERM';
+}
+
+/** The exit codes of the command line: docs/exit-codes.md. */
+export function exitCodeOf(failure: Failure): number {
+  switch (failure.reason) {
+    case 'invalid-option':
+    case 'invalid-document':
+    case 'bundles-disagree':
+    case 'unknown-platform':
+    case 'no-pins':
+    case 'pins-stale':
+    case 'target-not-pinned':
+    case 'target-ambiguous':
+    case 'output-in-use':
+    case 'unsupported-by-engine':
+    case 'store-invalid':
+      return 2;
+    case 'blob-bad':
+    case 'platform-mismatch':
+    case 'load-incomplete':
+    case 'not-verified':
+      return 3;
+    case 'registry-temporary':
+      return 4;
+    case 'registry-refused':
+    case 'platform-not-offered':
+      return 5;
+    case 'tool-missing':
+    case 'tool-failed':
+    case 'engine-unreachable':
+    case 'engine-died':
+    case 'privilege-refused':
+    case 'machine-lacks':
+    case 'access-denied':
+      return 6;
+    case 'no-space':
+      return 7;
+    case 'newer':
+      return 8;
+    case 'interrupted':
+      return failure.signal === 'SIGINT' ? 130 : 143;
+  }
+}
