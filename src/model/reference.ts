@@ -2,9 +2,6 @@ import type { Digest } from './digest.ts';
 import { parseDigest } from './digest.ts';
 import type { Result } from './result.ts';
 import { fail, ok } from './result.ts';
-import { parseDigest } from './digest.ts';
-import type { Result } from './result.ts';
-import { fail, ok } from './result.ts';
 
 /**
  * A name with a tag or digest at a registry, parsed once, with Docker's defaults filled in
@@ -38,7 +35,7 @@ const ID = /^[0-9a-f]{64}$/;
 /**
  * Reads `[REGISTRY[:PORT]/]NAME[:TAG][@sha256:DIGEST]` by Docker's rules: a first component is a registry
  * where it has a dot or a colon or is `localhost`; without one it is docker.io, and a single name there
- * is in `library/`. A name that has neither tag nor digest stays so: `taggedName` says what it then means.
+ * is in `library/`. A name that has neither tag nor digest has the tag `latest`.
  */
 export function parseReference(text: string): Result<Reference, InvalidReference> {
   const invalid = (detail: string): Result<never, InvalidReference> => fail({ detail });
@@ -86,10 +83,11 @@ export function parseReference(text: string): Result<Reference, InvalidReference
   if (repository.length > LONGEST_REPOSITORY) {
     return invalid(`${quote(repository)} is longer than ${LONGEST_REPOSITORY} characters`);
   }
+  const meant = tag ?? (digest === undefined ? DEFAULT_TAG : undefined);
   return ok({
     registry,
     repository,
-    ...(tag === undefined ? {} : { tag }),
+    ...(meant === undefined ? {} : { tag: meant }),
     ...(digest === undefined ? {} : { digest }),
   });
 }
@@ -106,24 +104,14 @@ export function nameOf(reference: Reference): string {
   return `${reference.registry}/${reference.repository}`;
 }
 
-/**
- * `docker.io/library/x:tag`, no digest; `:latest` where the reference has neither tag nor digest.
- * Undefined for a reference by digest alone: it names no tag.
- */
+/** `docker.io/library/x:tag`, no digest; undefined for a reference by digest alone, which names no tag. */
 export function taggedName(reference: Reference): string | undefined {
-  const tag = reference.tag ?? (reference.digest === undefined ? DEFAULT_TAG : undefined);
-  return tag === undefined ? undefined : `${nameOf(reference)}:${tag}`;
+  return reference.tag === undefined ? undefined : `${nameOf(reference)}:${reference.tag}`;
 }
 
-/** The same name, and the tag it has or means, fixed to a digest. */
+/** The same name and tag, fixed to a digest. */
 export function withDigest(reference: Reference, digest: Digest): Reference {
-  const tag = reference.tag ?? (reference.digest === undefined ? DEFAULT_TAG : undefined);
-  return {
-    registry: reference.registry,
-    repository: reference.repository,
-    ...(tag === undefined ? {} : { tag }),
-    digest,
-  };
+  return { ...reference, digest };
 }
 
 function describeComponent(component: string, text: string): string {
@@ -136,78 +124,4 @@ function describeComponent(component: string, text: string): string {
 
 function quote(text: string): string {
   return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
-}
-
-const REGISTRY =
-  /^(?:localhost|[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?$/;
-const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
-const TAG = /^\w[\w.-]{0,127}$/;
-/** github.com/distribution/reference: RepositoryNameTotalLengthMax. */
-const NAME_MAX = 255;
-
-/** Why a text is no reference, as a phrase. */
-export interface ReferenceProblem {
-  readonly detail: string;
-}
-
-/** Parses `[registry/]repository[:tag][@digest]`; neither tag nor digest means the tag `latest`. */
-export function parseReference(text: string): Result<Reference, ReferenceProblem> {
-  const problem = (detail: string): Result<never, ReferenceProblem> =>
-    fail({ detail: `${JSON.stringify(text)} is no image reference: ${detail}` });
-  if (text === '') return problem('it is empty');
-  if (/\s/.test(text)) return problem('it has white space in it');
-  const [named = '', digestText, ...more] = text.split('@');
-  if (more.length > 0) return problem('it has more than one @');
-  const digest = parseDigest(digestText);
-  if (digestText !== undefined && digest === undefined)
-    return problem('its digest is not sha256: and 64 lower-case hexadecimal digits');
-  const lastSlash = named.lastIndexOf('/');
-  const colon = named.indexOf(':', lastSlash + 1);
-  const tag = colon < 0 ? undefined : named.slice(colon + 1);
-  if (tag !== undefined && !TAG.test(tag))
-    return problem(
-      `its tag ${JSON.stringify(tag)} is not 1 to 128 letters, digits, "_", "." and "-"`,
-    );
-  const name = colon < 0 ? named : named.slice(0, colon);
-  const [first = '', ...rest] = name.split('/');
-  const hasRegistry =
-    rest.length > 0 &&
-    (/[.:[]/.test(first) || first === 'localhost' || first !== first.toLowerCase());
-  const registry = hasRegistry ? first : 'docker.io';
-  if (!REGISTRY.test(registry)) return problem(`${JSON.stringify(registry)} is no registry`);
-  const path = hasRegistry ? rest : [first, ...rest];
-  if (registry === 'docker.io' && path.length === 1) path.unshift('library');
-  for (const component of path) {
-    if (component !== component.toLowerCase())
-      return problem(`${JSON.stringify(component)} has upper case in it`);
-    if (!COMPONENT.test(component))
-      return problem(`${JSON.stringify(component)} is no part of a repository's name`);
-  }
-  const repository = path.join('/');
-  if (registry.length + 1 + repository.length > NAME_MAX)
-    return problem(`its name is longer than ${NAME_MAX} characters`);
-  return ok({
-    registry: registry === 'index.docker.io' ? 'docker.io' : registry,
-    repository,
-    ...(tag === undefined && digest === undefined ? { tag: 'latest' } : {}),
-    ...(tag === undefined ? {} : { tag }),
-    ...(digest === undefined ? {} : { digest }),
-  });
-}
-
-/** `docker.io/library/alpine`. */
-export function nameOf(reference: Reference): string {
-  return `${reference.registry}/${reference.repository}`;
-}
-
-/** `docker.io/library/alpine:3`, or undefined where the reference has a digest alone. */
-export function taggedName(reference: Reference): string | undefined {
-  return reference.tag === undefined ? undefined : `${nameOf(reference)}:${reference.tag}`;
-}
-
-/** Everything it has: `docker.io/library/alpine:3@sha256:…`. `parseReference` reads it back. */
-export function formatReference(reference: Reference): string {
-  const tag = reference.tag === undefined ? '' : `:${reference.tag}`;
-  const digest = reference.digest === undefined ? '' : `@${reference.digest}`;
-  return `${nameOf(reference)}${tag}${digest}`;
 }
