@@ -1,0 +1,183 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Context, Step } from '../../model/event.ts';
+import type { Result } from '../../model/result.ts';
+import { fail, ok } from '../../model/result.ts';
+import { finalSize, leastSize, workingSize } from '../../plan/size.ts';
+import { ContainerEngine } from '../../tools/container-engine.ts';
+import { checkFileSystem, makeFileSystem, shrinkFileSystem } from '../../tools/e2fsprogs.ts';
+import { readSuperblock } from '../../tools/ext4-superblock.ts';
+import { mountImage, unmountImage } from '../../tools/mount.ts';
+import type { BuildRequest, Filled, Loader, WorkFiles } from '../loader.ts';
+import { DATA_IMAGE } from '../loader.ts';
+import { writeExtraFiles } from '../extra-files.ts';
+import { Undo } from '../undo.ts';
+import { loadDindImage } from './dind-image.ts';
+import { EngineContainer } from './engine-container.ts';
+import { checkImages, loadImages } from './load-images.ts';
+import { formatLabel, reapLeftovers } from './reap.ts';
+import { scrub } from './scrub.ts';
+
+/** How often an estimate of the size may have been short before the content is to blame. */
+const GROWTHS = 2;
+
+export interface DindOptions {
+  /** The builder's container engine. */
+  readonly engine: 'docker' | 'podman';
+  readonly privileged: boolean;
+  /** The builder's own platform, as `formatPlatform` prints it: which dind image is run. */
+  readonly builderPlatform: string;
+}
+
+/**
+ * Fills the data root with the real engine: dockerd in a container, its data root on the loop-mounted image.
+ * Needs root for `mount` and `umount` alone.
+ */
+export class DindLoader implements Loader {
+  readonly name = 'dind';
+  readonly #options: DindOptions;
+  readonly #outer: ContainerEngine;
+
+  constructor(options: DindOptions) {
+    this.#options = options;
+    this.#outer = new ContainerEngine(options.engine);
+  }
+
+  reap(context: Context): Promise<Result<void>> {
+    return reapLeftovers(this.#outer, context);
+  }
+
+  async fill(request: BuildRequest, work: WorkFiles, context: Context): Promise<Result<Filled>> {
+    const reachable = await this.#outer.version(context.signal);
+    if (!reachable.ok) return reachable;
+    const { size, headroom } = request.wanted.partition;
+    let bytes = workingSize(size, request.content, headroom);
+    for (let growth = 0; ; growth++) {
+      const filled = await this.#fillOnce(request, work, bytes, context);
+      if (filled.ok || filled.failure.reason !== 'no-space') return filled;
+      if (filled.failure.where !== DATA_IMAGE) return filled;
+      if (size !== 'auto' || growth === GROWTHS)
+        return fail({
+          reason: 'no-space',
+          where: DATA_IMAGE,
+          needed: Math.max(leastSize(request.content), bytes + 1),
+          available: bytes,
+        });
+      context.report({
+        type: 'warning',
+        about: 'the estimated size was too small',
+        detail: `trying again with ${Math.round((bytes * 2) / 1024 / 1024)} MiB`,
+      });
+      bytes *= 2;
+    }
+  }
+
+  async #fillOnce(
+    request: BuildRequest,
+    work: WorkFiles,
+    bytes: number,
+    context: Context,
+  ): Promise<Result<Filled>> {
+    const undo = new Undo(context.report);
+    try {
+      return await this.#fillWith(undo, request, work, bytes, context);
+    } finally {
+      await undo.run();
+    }
+  }
+
+  async #fillWith(
+    undo: Undo,
+    request: BuildRequest,
+    work: WorkFiles,
+    bytes: number,
+    context: Context,
+  ): Promise<Result<Filled>> {
+    const { partition } = request.wanted;
+    const mountPoint = join(work.directory, 'mnt');
+    const step = (name: Step): void => {
+      reportStep(context, name);
+    };
+
+    // The engine's image loads while the file system is made: neither waits for the other.
+    step('make file system');
+    const [image, made] = await Promise.all([
+      loadDindImage(this.#outer, request, this.#options.builderPlatform, context),
+      makeFileSystem(work.image, { size: bytes, label: partition.label }, context.signal),
+    ]);
+    if (!made.ok) return made;
+    if (!image.ok) return image;
+
+    step('mount');
+    await mkdir(mountPoint, { recursive: true });
+    const unmount = undo.add('unmount the data image', () => unmountImage(mountPoint));
+    const mounted = await mountImage(work.image, mountPoint, context.signal);
+    if (!mounted.ok) return mounted;
+
+    step('start engine');
+    const engine = await EngineContainer.start(
+      this.#outer,
+      {
+        image: image.value,
+        mountPoint,
+        runDirectory: join(work.directory, 'run'),
+        dataRoot: partition.dataRoot,
+        label: formatLabel(work.directory),
+        privileged: this.#options.privileged,
+      },
+      undo,
+      context,
+    );
+    if (!engine.ok) return engine;
+
+    step('load images');
+    const loaded = await loadImages(request.pins.images, request.store, engine.value, context);
+    if (!loaded.ok) return loaded;
+    step('check images');
+    const checked = await checkImages(request.pins.images, engine.value, context);
+    if (!checked.ok) return checked;
+    step('stop engine');
+    const stopped = await engine.value.stop();
+    if (!stopped.ok) return stopped;
+    step('unmount');
+    const unmounted = await unmount();
+    if (!unmounted.ok) return unmounted;
+
+    const finished = await finish(request, work, context);
+    if (!finished.ok) return finished;
+    return ok({ tools: { dockerd: engine.value.version.version } });
+  }
+}
+
+/** From a file system as the engine left it to a clean one of the right size. */
+async function finish(
+  request: BuildRequest,
+  work: WorkFiles,
+  context: Context,
+): Promise<Result<void>> {
+  const { partition } = request.wanted;
+  reportStep(context, 'scrub');
+  const scrubbed = await scrub(work.image, partition.dataRoot, context);
+  if (!scrubbed.ok) return scrubbed;
+  reportStep(context, 'write files');
+  const written = await writeExtraFiles(request, work, context);
+  if (!written.ok) return written;
+  reportStep(context, 'check file system');
+  const repaired = await checkFileSystem(work.image, 'repair', context.signal);
+  if (!repaired.ok || partition.size !== 'auto') return repaired;
+  reportStep(context, 'shrink');
+  const superblock = await readSuperblock(work.image);
+  if (!superblock.ok) return superblock;
+  const { blocks, freeBlocks, blockSize } = superblock.value;
+  const used = (blocks - freeBlocks) * blockSize;
+  const shrunk = await shrinkFileSystem(
+    work.image,
+    finalSize(used, partition.headroom),
+    context.signal,
+  );
+  return shrunk.ok ? checkFileSystem(work.image, 'read only', context.signal) : shrunk;
+}
+
+function reportStep(context: Context, step: Step): void {
+  context.report({ type: 'step', step });
+}

@@ -1,0 +1,199 @@
+import { join } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Context } from '../../model/event.ts';
+import type { Failure } from '../../model/failure.ts';
+import type { Result } from '../../model/result.ts';
+import { fail, ok } from '../../model/result.ts';
+import { interruption } from '../../store/file-failure.ts';
+import type { ContainerEngine } from '../../tools/container-engine.ts';
+import type { EngineApi, EngineVersion } from '../../tools/engine-api.ts';
+import { openEngineApi } from '../../tools/engine-api.ts';
+import { DATA_IMAGE } from '../loader.ts';
+import type { Undo } from '../undo.ts';
+
+/** The label that every container of ours carries; reap.ts says what is in it. */
+export const OWNER_LABEL = 'io.stowage.owner';
+
+/** Milliseconds for a daemon that starts in 0.4 s on a quiet machine. */
+const START_DEADLINE = 60_000;
+const POLL = 50;
+/** Seconds for the daemon to end by itself: a killed one leaves its databases as they are. */
+const STOP_SECONDS = 120;
+const LOG_LINES = 15;
+
+export interface EngineContainerOptions {
+  /** The image's ID in the outer engine. */
+  readonly image: string;
+  /** Where the data image is mounted. */
+  readonly mountPoint: string;
+  /** A directory of ours for the socket and the daemon's configuration. */
+  readonly runDirectory: string;
+  /** Relative to the mount point. */
+  readonly dataRoot: string;
+  readonly label: string;
+  /** Gives the container every right, for hosts whose engine allows no less. */
+  readonly privileged: boolean;
+}
+
+/** A dockerd in a container whose data root is the mounted partition. */
+export class EngineContainer {
+  readonly api: EngineApi;
+  readonly version: EngineVersion;
+  readonly #outer: ContainerEngine;
+  readonly #id: string;
+  readonly #forget: () => Promise<Result<void>>;
+
+  private constructor(
+    outer: ContainerEngine,
+    id: string,
+    api: EngineApi,
+    version: EngineVersion,
+    forget: () => Promise<Result<void>>,
+  ) {
+    this.#outer = outer;
+    this.#id = id;
+    this.api = api;
+    this.version = version;
+    this.#forget = forget;
+  }
+
+  /** Starts it and waits until it answers. Its removal is added to `undo`. */
+  static async start(
+    outer: ContainerEngine,
+    options: EngineContainerOptions,
+    undo: Undo,
+    context: Context,
+  ): Promise<Result<EngineContainer>> {
+    await mkdir(options.runDirectory);
+    await writeFile(
+      join(options.runDirectory, 'daemon.json'),
+      JSON.stringify({ features: { 'containerd-snapshotter': true } }),
+    );
+    // By name, so that it can be taken back even when we are interrupted before we hear its ID.
+    const name = `stowage-${process.pid}-${Date.now().toString(36)}`;
+    const forget = undo.add('remove the container', () => outer.remove(name));
+    const started = await outer.start(runArguments(name, options), context.signal);
+    if (!started.ok) return started;
+
+    const api = await openEngineApi(join(options.runDirectory, 'docker.sock'));
+    undo.add('close the socket', async () => {
+      await api.close();
+      return ok();
+    });
+    const deadline = Date.now() + START_DEADLINE;
+    for (let poll = 0; !(await api.ping(context.signal)); poll++) {
+      if (context.signal.aborted) return fail(interruption(context.signal));
+      // Asking the outer engine takes longer than the daemon does to start: now and then is enough.
+      const state = poll % 10 === 9 ? await outer.state(name) : undefined;
+      if (state?.ok === true && state.value?.running !== true)
+        return fail(
+          await died(
+            outer,
+            name,
+            'starting',
+            `it ended with exit code ${state.value?.exitCode ?? '?'}`,
+          ),
+        );
+      if (Date.now() > deadline)
+        return fail(
+          await died(outer, name, 'starting', `no answer within ${START_DEADLINE / 1000} s`),
+        );
+      await sleep(POLL);
+    }
+    const version = await api.version();
+    if (!version.ok) return fail(await died(outer, name, 'starting', version.failure.detail));
+    return ok(new EngineContainer(outer, name, api, version.value, forget));
+  }
+
+  /** Why a call failed: the daemon's end with its last words where it has ended, else undefined. */
+  async death(doing: string): Promise<Failure | undefined> {
+    // A daemon that is just dying has closed its socket before the outer engine knows.
+    for (let poll = 0; poll < 10; poll++) {
+      const state = await this.#outer.state(this.#id);
+      if (!state.ok) return state.failure;
+      if (state.value?.running !== true)
+        return died(
+          this.#outer,
+          this.#id,
+          doing,
+          `it ended with exit code ${state.value?.exitCode ?? '?'}`,
+        );
+      if (await this.api.ping()) return undefined;
+      await sleep(200);
+    }
+    return died(this.#outer, this.#id, doing, 'it does not answer');
+  }
+
+  lastLog(): Promise<readonly string[]> {
+    return this.#outer.lastLog(this.#id, LOG_LINES);
+  }
+
+  /** Stops the daemon in its own way, makes sure that it did, and removes the container. */
+  async stop(): Promise<Result<void>> {
+    const stopped = await this.#outer.stop(this.#id, STOP_SECONDS);
+    if (!stopped.ok) return stopped;
+    const state = await this.#outer.state(this.#id);
+    if (!state.ok) return state;
+    if (state.value === undefined || state.value.running || state.value.exitCode !== 0)
+      return fail(
+        await died(
+          this.#outer,
+          this.#id,
+          'stopping',
+          `it did not stop cleanly (exit code ${state.value?.exitCode ?? '?'})`,
+        ),
+      );
+    return this.#forget();
+  }
+}
+
+/**
+ * docs/security.md says why each right is needed: SYS_ADMIN for overlay mounts, and nothing that filters or
+ * hides what those need. No network, no store, no device.
+ */
+function runArguments(name: string, options: EngineContainerOptions): string[] {
+  const rights = options.privileged
+    ? ['--privileged']
+    : [
+        '--cap-add=SYS_ADMIN',
+        '--security-opt=seccomp=unconfined',
+        '--security-opt=apparmor=unconfined',
+        '--security-opt=systempaths=unconfined',
+        '--security-opt=label=disable',
+      ];
+  return [
+    `--name=${name}`,
+    `--label=${OWNER_LABEL}=${options.label}`,
+    ...rights,
+    '--network=none',
+    '--pull=never',
+    `--volume=${options.mountPoint}:/stowage/data`,
+    `--volume=${options.runDirectory}:/stowage/run`,
+    // Instead of the anonymous volume that the official image declares here.
+    '--tmpfs=/var/lib/docker',
+    // On two cores unpacking in the daemon beats a second process for each layer.
+    '--env=CONTAINERD_DISABLE_PIGZ=1',
+    '--entrypoint=dockerd',
+    options.image,
+    '--config-file=/stowage/run/daemon.json',
+    `--data-root=/stowage/data/${options.dataRoot}`,
+    '--host=unix:///stowage/run/docker.sock',
+    `--group=${process.getgid?.() ?? 0}`,
+    '--bridge=none',
+    '--iptables=false',
+    '--ip6tables=false',
+  ];
+}
+
+async function died(
+  outer: ContainerEngine,
+  id: string,
+  doing: string,
+  detail: string,
+): Promise<Failure> {
+  const log = await outer.lastLog(id, LOG_LINES);
+  if (log.some((line) => /no space left on device/i.test(line)))
+    return { reason: 'no-space', where: DATA_IMAGE };
+  return { reason: 'engine-died', doing, detail, log };
+}

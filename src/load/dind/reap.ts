@@ -1,0 +1,62 @@
+import { dirname } from 'node:path';
+import type { Context } from '../../model/event.ts';
+import type { Result } from '../../model/result.ts';
+import { ok } from '../../model/result.ts';
+import type { Owner } from '../../store/owner.ts';
+import { currentOwner, ownerState, parseOwner } from '../../store/owner.ts';
+import type { ContainerEngine } from '../../tools/container-engine.ts';
+import { mountPoints, unmountImage } from '../../tools/mount.ts';
+import { isAbandoned, isWorkMountPoint, removeWorkDirectory } from '../work-directory.ts';
+import { OWNER_LABEL } from './engine-container.ts';
+
+/**
+ * Removes what builds on this machine left that were killed before they could: first the containers, which
+ * hold the mounts, then the mounts, which hold the loop devices, then their directories. Builds that live, and
+ * those of other hosts that share a file system, are left alone.
+ */
+export async function reapLeftovers(
+  outer: ContainerEngine,
+  context: Context,
+): Promise<Result<void>> {
+  const abandoned = new Set<string>();
+  // An engine that does not answer holds no containers of ours that could be in the way; what needs it says so.
+  const containers = await outer.labelled(OWNER_LABEL);
+  for (const container of containers.ok ? containers.value : []) {
+    const label = parseLabel(container.value);
+    if (label === undefined || ownerState(label.owner) !== 'dead') continue;
+    const removed = await outer.remove(container.id);
+    if (!removed.ok) return removed;
+    context.report({ type: 'reaped', what: 'container', name: container.id.slice(0, 12) });
+    abandoned.add(label.directory);
+  }
+  for (const mountPoint of (await mountPoints()).filter(isWorkMountPoint)) {
+    const directory = dirname(mountPoint);
+    if (!abandoned.has(directory) && !(await isAbandoned(directory))) continue;
+    const unmounted = await unmountImage(mountPoint);
+    if (!unmounted.ok) return unmounted;
+    context.report({ type: 'reaped', what: 'mount', name: mountPoint });
+    abandoned.add(directory);
+  }
+  for (const directory of abandoned) {
+    const removed = await removeWorkDirectory(directory);
+    if (!removed.ok) return removed;
+  }
+  return ok();
+}
+
+/** The label's value, JSON: whose container it is, readable for every user of the engine. */
+export function formatLabel(directory: string): string {
+  return JSON.stringify({ owner: currentOwner(), directory });
+}
+
+function parseLabel(value: string): { owner: Owner; directory: string } | undefined {
+  try {
+    const label = JSON.parse(value) as { owner?: unknown; directory?: unknown };
+    const owner = parseOwner(JSON.stringify(label.owner));
+    if (owner !== undefined && typeof label.directory === 'string')
+      return { owner, directory: label.directory };
+  } catch {
+    // Somebody else's label of that name.
+  }
+  return undefined;
+}

@@ -1,0 +1,64 @@
+import type { Context } from '../../model/event.ts';
+import type { Result } from '../../model/result.ts';
+import { fail, ok } from '../../model/result.ts';
+import { listDirectory } from '../../tools/debugfs.ts';
+import { removeTrees } from '../../tools/debugfs-remove.ts';
+
+/**
+ * What of a data root belongs to the images; every engine recreates the rest, much of which would make all
+ * devices alike or tell of the builder: engine-id, network and buildkit databases, sockets, locks, logs.
+ * A value of `true` keeps the whole directory.
+ */
+const KEPT: Kept = {
+  containerd: {
+    daemon: {
+      'io.containerd.content.v1.content': { blobs: true },
+      'io.containerd.metadata.v1.bolt': { 'meta.db': true },
+      'io.containerd.snapshotter.v1.overlayfs': { 'metadata.db': true, snapshots: true },
+    },
+  },
+};
+
+interface Kept {
+  readonly [name: string]: true | Kept;
+}
+
+/** Removes everything else from the unmounted image. */
+export async function scrub(
+  image: string,
+  dataRoot: string,
+  context: Context,
+): Promise<Result<void>> {
+  const found = await strangers(image, `/${dataRoot}`, KEPT, context.signal);
+  if (!found.ok) return found;
+  return removeTrees(image, found.value, context.signal);
+}
+
+async function strangers(
+  image: string,
+  directory: string,
+  kept: Kept,
+  signal: AbortSignal,
+): Promise<Result<string[]>> {
+  const listed = await listDirectory(image, directory, signal);
+  if (!listed.ok) {
+    if (listed.failure.reason !== 'not-in-image') return fail(listed.failure);
+    return fail({
+      reason: 'not-verified',
+      image,
+      findings: [`${directory} is not there: the engine wrote somewhere else`],
+    });
+  }
+  const trees: string[] = [];
+  for (const { name } of listed.value) {
+    const path = `${directory}/${name}`;
+    const inner = Object.hasOwn(kept, name) ? kept[name] : undefined;
+    if (inner === undefined) trees.push(path);
+    else if (inner !== true) {
+      const below = await strangers(image, path, inner, signal);
+      if (!below.ok) return below;
+      trees.push(...below.value);
+    }
+  }
+  return ok(trees);
+}

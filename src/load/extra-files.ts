@@ -1,0 +1,38 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Context } from '../model/event.ts';
+import { digestOf, hexOf } from '../model/digest.ts';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+import { fileFailure } from '../store/file-failure.ts';
+import type { FileToWrite } from '../tools/debugfs-write.ts';
+import { writeFiles } from '../tools/debugfs-write.ts';
+import type { BuildRequest, WorkFiles } from './loader.ts';
+
+/** Writes the bundle's files, whose content must be the pinned one, into the unmounted image. */
+export async function writeExtraFiles(
+  request: BuildRequest,
+  work: WorkFiles,
+  context: Context,
+): Promise<Result<void>> {
+  const directory = join(work.directory, 'files');
+  const files: FileToWrite[] = [];
+  try {
+    await mkdir(directory, { recursive: true });
+    for (const [path, pin] of Object.entries(request.pins.files)) {
+      const wanted = request.wanted.files[path];
+      let source = request.store.filePath(pin.sha256);
+      if (wanted?.kind === 'content') {
+        // Stale pins were refused before: another content here is a bug.
+        if (digestOf(wanted.content) !== pin.sha256) throw new Error(`${path} is not as pinned`);
+        source = join(directory, hexOf(pin.sha256));
+        await writeFile(source, wanted.content);
+      }
+      files.push({ path, source, mode: parseInt(pin.mode, 8), mtime: request.epoch });
+    }
+  } catch (error) {
+    return fail(fileFailure(error, directory, 'writing the extra files'));
+  }
+  const written = await writeFiles(work.image, files, context.signal);
+  return written.ok ? ok() : written;
+}

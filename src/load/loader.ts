@@ -1,0 +1,44 @@
+import type { Context } from '../model/event.ts';
+import type { TargetPins } from '../model/pins.ts';
+import type { Result } from '../model/result.ts';
+import type { Store } from '../store/store.ts';
+import type { Wanted } from '../plan/wanted.ts';
+import type { ContentEstimate } from '../plan/size.ts';
+
+/** What is to be built. */
+export interface BuildRequest {
+  readonly wanted: Wanted;
+  readonly pins: TargetPins;
+  readonly store: Store;
+  /** Seconds since 1970 that files written by stowage get. */
+  readonly epoch: number;
+  readonly content: ContentEstimate;
+}
+
+/**
+ * What fills the data root at build time. A loader owns nothing outside `work.directory`, which the caller
+ * made, holds under a lock and removes; it leaves no mount, container or process behind, whatever its result.
+ */
+export interface Loader {
+  readonly name: 'dind';
+  /** Containers, mounts and the like that killed builds of this loader left on this machine; idempotent. */
+  reap(context: Context): Promise<Result<void>>;
+  /** Writes a clean ext4 file system with the filled data root to `work.image`, which is not there yet. */
+  fill(request: BuildRequest, work: WorkFiles, context: Context): Promise<Result<Filled>>;
+}
+
+export interface WorkFiles {
+  /** Absolute; this build's alone. */
+  readonly directory: string;
+  /** The data image in the making, in `directory`. */
+  readonly image: string;
+}
+
+/** What a loader knows once it is done. */
+export interface Filled {
+  /** Names and versions of the programs that made the content, such as `dockerd: 28.5.2`. */
+  readonly tools: Readonly<Record<string, string>>;
+}
+
+/** The place that `no-space` failures name when it is the image's own file system that is full. */
+export const DATA_IMAGE = 'the data image';

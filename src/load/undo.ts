@@ -1,0 +1,42 @@
+import type { Report } from '../model/event.ts';
+import type { Result } from '../model/result.ts';
+
+/**
+ * What must be taken back, in reverse order of how it came to be: once, whatever ends the build. Each step is
+ * idempotent and takes no signal, so that a second Ctrl-C does not leave half of it.
+ */
+export class Undo {
+  readonly #steps: { readonly what: string; readonly run: () => Promise<Result<void>> }[] = [];
+  readonly #report: Report;
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  /** Returns a function that does this one step now; it is then not done again. */
+  add(what: string, run: () => Promise<Result<void>>): () => Promise<Result<void>> {
+    const step = { what, run };
+    this.#steps.push(step);
+    return async () => {
+      const index = this.#steps.indexOf(step);
+      if (index < 0) return { ok: true, value: undefined };
+      const result = await run();
+      // Kept until it worked: a failure here is the build's, and the clean-up tries once more.
+      if (result.ok) this.#steps.splice(index, 1);
+      return result;
+    };
+  }
+
+  /** Takes everything back. What can't be is reported as a warning: the next build reaps it. */
+  async run(): Promise<void> {
+    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
+      const result = await step.run();
+      if (!result.ok)
+        this.#report({
+          type: 'warning',
+          about: `could not ${step.what}`,
+          detail: JSON.stringify(result.failure),
+        });
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+import { fileFailure } from '../store/file-failure.ts';
+import { currentOwner, formatOwner, ownerState, parseOwner } from '../store/owner.ts';
+import type { WorkFiles } from './loader.ts';
+
+/**
+ * Where a build works until its result is renamed into place: beside the output, on its file system, one for
+ * each output, guarded by the output's lock.
+ *
+ * ```
+ * <dir>/.<output>.stowage/
+ *   owner.json     who builds: what a later run asks whether that is still so
+ *   data.ext4      the image in the making
+ *   mnt/           its mount point
+ *   run/           the daemon's socket and configuration
+ * ```
+ */
+const SUFFIX = '.stowage';
+
+export function workDirectoryOf(output: string): string {
+  return join(dirname(output), `.${basename(output)}${SUFFIX}`);
+}
+
+/** True for a path that only a build of ours mounts something at. */
+export function isWorkMountPoint(path: string): boolean {
+  return basename(path) === 'mnt' && dirname(path).endsWith(SUFFIX);
+}
+
+/** Makes it afresh; what a killed build left there must have been unmounted before. */
+export async function makeWorkDirectory(output: string): Promise<Result<WorkFiles>> {
+  const directory = workDirectoryOf(output);
+  try {
+    await rm(directory, { recursive: true, force: true });
+    await mkdir(directory, { mode: 0o700 });
+    await writeFile(join(directory, 'owner.json'), formatOwner(currentOwner()));
+  } catch (error) {
+    return fail(fileFailure(error, directory, 'making the work directory'));
+  }
+  return ok({ directory, image: join(directory, 'data.ext4') });
+}
+
+/**
+ * Whether what belongs to this directory may be removed: its owner is known to be dead, or it is gone. What
+ * another user's directory holds can't be read, so it is not ours to remove.
+ */
+export async function isAbandoned(directory: string): Promise<boolean> {
+  try {
+    const owner = parseOwner(await readFile(join(directory, 'owner.json'), 'utf8'));
+    return owner === undefined || ownerState(owner) === 'dead';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
+
+export async function removeWorkDirectory(directory: string): Promise<Result<void>> {
+  try {
+    await rm(directory, { recursive: true, force: true });
+    return ok();
+  } catch (error) {
+    return fail(fileFailure(error, directory, 'removing the work directory'));
+  }
+}

@@ -1,0 +1,240 @@
+import type { DocumentProblem, Failure } from '../model/failure.ts';
+import { unreachable } from '../model/result.ts';
+
+/** One failure for people: what failed, on what, why (several lines where it must be), and what to do next. */
+export interface FailureText {
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** The only place where failures become prose. */
+export function describeFailure(failure: Failure): FailureText {
+  switch (failure.reason) {
+    case 'invalid-option':
+      return {
+        message: `${failure.option} ${quote(failure.value)} can't be: expected ${failure.expected}`,
+      };
+    case 'invalid-document':
+      return {
+        message: lines(
+          failure.problems.map((problem) => `${failure.file}${describeProblem(problem)}`),
+        ),
+        hint: DOCUMENT_HINTS[failure.kind],
+      };
+    case 'bundles-disagree':
+      return {
+        message: `${failure.path} is one thing in ${failure.files[0]} and another in ${failure.files[1]}`,
+        hint: 'rename one of them, or take it out of one of the files',
+      };
+    case 'unknown-platform':
+      return {
+        message: `${quote(failure.given)} is no platform`,
+        hint: 'give one such as linux/amd64, linux/arm64, linux/arm/v7, aarch64, armv7 or riscv64',
+      };
+    case 'no-pins':
+      return {
+        message: `there are no pins: ${failure.file} does not exist`,
+        hint: `run \`stowage pin -p ${failure.file}\` with the bundle and platform`,
+      };
+    case 'pins-stale':
+      return {
+        message: lines([
+          `${failure.file} is not of this bundle any more (target ${failure.target}):`,
+          ...failure.differences.map((difference) => `  ${difference}`),
+        ]),
+        hint: 'run `stowage pin` again and review what changes',
+      };
+    case 'target-not-pinned':
+      return {
+        message: `${failure.file} has no pins for ${failure.wanted}; it has: ${list(failure.pinned)}`,
+        hint: 'run `stowage pin` with this --platform, --machine and --set, or choose one that is there',
+      };
+    case 'target-ambiguous':
+      return {
+        message: `${failure.file} has pins for several targets: ${list(failure.pinned)}`,
+        hint: 'choose one with --platform, --machine and --set',
+      };
+    case 'output-in-use':
+      return {
+        message: `${failure.output} is in use: ${failure.by.join('; ')}`,
+        hint: 'unmount it (`sudo umount …`, `sudo losetup -d …`) and run again',
+      };
+    case 'unsupported-by-engine':
+      return {
+        message: `${failure.engine} can't do this: ${failure.detail}`,
+        hint: 'choose another engine version in the bundle',
+      };
+    case 'blob-bad':
+      return {
+        message: `${failure.owner}: ${failure.digest} is ${BLOB_PROBLEMS[failure.problem]} in ${failure.store}`,
+        hint: `run \`stowage fetch -s ${failure.store}\` with the same bundle and pins`,
+      };
+    case 'store-invalid':
+      return {
+        message: `${failure.store} is no store that this version can use: ${failure.detail}`,
+        hint: 'give another directory with -s',
+      };
+    case 'platform-mismatch':
+      return {
+        message: `${failure.image}: ${failure.reference} is for ${failure.actual}, not for ${failure.expected}`,
+        hint: 'tell whoever publishes the image, or pin another one',
+      };
+    case 'load-incomplete':
+      return {
+        message: `${failure.image} was not loaded as it should be: ${failure.detail}`,
+        hint: 'nothing was written; run again with --debug for all that the engine said',
+      };
+    case 'not-verified':
+      return {
+        message: lines([
+          `${failure.image} is not what the pins say:`,
+          ...failure.findings.map((finding) => `  ${finding}`),
+        ]),
+        hint: 'build it again, and do not ship this one',
+      };
+    case 'registry-temporary':
+      return {
+        message: `${failure.what}: ${failure.detail} (${count(failure.attempts, 'attempt')})`,
+        hint: 'this may pass: run it again later, or give a --mirror',
+      };
+    case 'registry-refused':
+      return {
+        message: `${failure.what}: ${REFUSALS[failure.why]}: ${failure.detail}`,
+        hint: REFUSAL_HINTS[failure.why],
+      };
+    case 'platform-not-offered':
+      return {
+        message: `${failure.image}: ${failure.reference} has no image for ${failure.wanted}; it has: ${list(failure.offered)}`,
+        hint: 'choose one of these with --platform, or another image',
+      };
+    case 'tool-missing':
+      return {
+        message: `${failure.tool} is not on this machine`,
+        hint: `install it: sudo apt-get install ${failure.package} (\`stowage doctor\` looks for everything)`,
+      };
+    case 'tool-failed': {
+      const code = failure.exitCode === undefined ? '' : ` (exit code ${failure.exitCode})`;
+      return {
+        message: `${failure.tool} failed${code} while ${failure.doing}: ${failure.detail}`,
+        hint: 'run `stowage doctor`, or again with --debug',
+      };
+    }
+    case 'engine-unreachable':
+      return {
+        message: `no ${failure.engine} engine answers: ${failure.detail}`,
+        hint: 'start it (sudo systemctl start docker), or give DOCKER_HOST; `stowage doctor` tells more',
+      };
+    case 'engine-died':
+      return {
+        message: lines([
+          `the engine in the container failed while ${failure.doing}: ${failure.detail}`,
+          ...(failure.log.length === 0 ? [] : ['its last words:']),
+          ...failure.log.map((line) => `  ${line}`),
+        ]),
+        hint: 'run `stowage doctor`; if this host allows no fewer rights, try --privileged',
+      };
+    case 'privilege-refused':
+      return {
+        message: `sudo did not allow \`${failure.command}\`: ${failure.detail}`,
+        hint: 'run `sudo -v` first, or add the lines of docs/security.md to /etc/sudoers.d',
+      };
+    case 'machine-lacks':
+      return { message: `this machine lacks ${failure.what}`, hint: failure.remedy };
+    case 'no-space':
+      return {
+        message: `no space left in ${failure.where}${describeNeed(failure.needed, failure.available)}`,
+        hint:
+          failure.where === 'the data image' || failure.where.startsWith('a partition')
+            ? 'give a larger --size, or --size auto'
+            : 'make room there and run again; what was downloaded is kept',
+      };
+    case 'access-denied':
+      return {
+        message: `${failure.path}: no right to do this while ${failure.doing}: ${failure.detail}`,
+        hint: 'check its owner and mode',
+      };
+    case 'newer':
+      return {
+        message: lines([
+          `${failure.file}: ${count(failure.moved.length, 'change')} since it was pinned:`,
+          ...failure.moved.map((moved) => `  ${moved}`),
+        ]),
+        hint: 'run `stowage pin` to take them',
+      };
+    case 'interrupted':
+      return { message: `ended by ${failure.signal}; nothing was left half-done` };
+    default:
+      return unreachable(failure);
+  }
+}
+
+const DOCUMENT_HINTS = {
+  bundle: 'docs/bundle.md describes bundles',
+  pins: 'pins are generated: restore the file, or run `stowage pin` again',
+  catalog: 'the catalog must be a JSON document with the keys that the bundle names',
+  'data.json': 'it is written beside the data image by `stowage build`',
+  'data image': 'build it again',
+} as const;
+
+const BLOB_PROBLEMS = {
+  missing: 'missing',
+  'wrong size': 'of the wrong size',
+  'wrong digest': 'not what its name says',
+  unreadable: 'not readable',
+} as const;
+
+const REFUSALS = {
+  unauthorized: 'the registry wants credentials',
+  denied: 'the registry denies access',
+  'not-found': 'not found',
+  unsupported: 'not supported',
+  'wrong-content': 'it serves something else',
+} as const;
+
+const REFUSAL_HINTS = {
+  unauthorized: 'log in (`skopeo login`), or give --authfile',
+  denied: 'check the rights of this account (--authfile)',
+  'not-found': 'check name and tag in the bundle; `skopeo inspect` shows what is there',
+  unsupported: 'pin another image, or convert this one with `skopeo copy`',
+  'wrong-content': 'tell whoever runs the registry or mirror, or use another',
+} as const;
+
+function describeProblem({ line, column, path, detail }: DocumentProblem): string {
+  const position = line === undefined ? '' : `:${line}${column === undefined ? '' : `:${column}`}`;
+  const where = path === undefined || path === '' ? '' : ` ${path}:`;
+  return `${position}:${where} ${detail}`;
+}
+
+function describeNeed(needed: number | undefined, available: number | undefined): string {
+  if (needed === undefined) return '';
+  const have = available === undefined ? '' : `, ${formatBytes(available)} there are`;
+  return `: ${formatBytes(needed)} are needed${have}`;
+}
+
+/** `517 MB`: powers of ten, as the registries and `ls -h --si` count. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? ''}`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}
+
+function list(items: readonly string[]): string {
+  return items.length === 0 ? 'none' : items.join(', ');
+}
+
+function lines(items: readonly string[]): string {
+  return items.join('\n');
+}
+
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,160 @@
+import type { Readable } from 'node:stream';
+import type { Failure } from '../model/failure.ts';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+import type { CommandFailure } from './run-command.ts';
+import { commandFailure, lastLines, runCommand } from './run-command.ts';
+
+/** The container engine of the builder, by its command: `docker` or `podman`, with the user's own context. */
+export class ContainerEngine {
+  readonly #tool: 'docker' | 'podman';
+
+  constructor(tool: 'docker' | 'podman') {
+    this.#tool = tool;
+  }
+
+  /** The server's version; engine-unreachable where no engine answers within half a minute. */
+  async version(signal?: AbortSignal): Promise<Result<string>> {
+    const format = this.#tool === 'docker' ? '{{.Server.Version}}' : '{{.Client.Version}}';
+    const asked = await runCommand(this.#tool, ['version', '--format', format], {
+      signal,
+      deadline: 30_000,
+    });
+    if (asked.ok) return ok(asked.value.stdout.trim());
+    return fail(this.#failure(asked.failure, 'asking for its version'));
+  }
+
+  /** The full ID of an image, or undefined where the engine does not have it. */
+  async imageId(name: string): Promise<Result<string | undefined>> {
+    const asked = await runCommand(this.#tool, ['image', 'inspect', '--format', '{{.Id}}', name]);
+    if (asked.ok) return ok(asked.value.stdout.trim());
+    if (
+      asked.failure.reason === 'command-failed' &&
+      /no such image|image not known/i.test(asked.failure.stderr)
+    )
+      return ok(undefined);
+    return fail(this.#failure(asked.failure, 'looking for an image'));
+  }
+
+  async loadImage(archive: Readable, signal?: AbortSignal): Promise<Result<void>> {
+    const loaded = await runCommand(this.#tool, ['load'], { input: archive, signal });
+    return loaded.ok ? ok() : fail(this.#failure(loaded.failure, 'loading the dind image'));
+  }
+
+  /** Starts a container in the background; returns its ID. */
+  async start(args: readonly string[], signal?: AbortSignal): Promise<Result<string>> {
+    const started = await runCommand(this.#tool, ['run', '--detach', ...args], { signal });
+    if (started.ok) return ok(started.value.stdout.trim());
+    return fail(this.#failure(started.failure, 'starting a container'));
+  }
+
+  /** Runs a container to its end and removes it, whatever becomes of it. */
+  async run(args: readonly string[], signal?: AbortSignal): Promise<Result<string>> {
+    const ran = await runCommand(this.#tool, ['run', '--rm', ...args], { signal });
+    if (ran.ok) return ok(ran.value.stdout);
+    return fail(this.#failure(ran.failure, 'running a container'));
+  }
+
+  /** Undefined where there is no such container. */
+  async state(id: string): Promise<Result<ContainerState | undefined>> {
+    const asked = await runCommand(this.#tool, [
+      'container',
+      'inspect',
+      '--format',
+      '{{.State.Running}} {{.State.ExitCode}}',
+      id,
+    ]);
+    if (!asked.ok) {
+      if (isGone(asked.failure)) return ok(undefined);
+      return fail(this.#failure(asked.failure, 'inspecting a container'));
+    }
+    const [running, exitCode] = asked.value.stdout.trim().split(' ');
+    return ok({ running: running === 'true', exitCode: Number(exitCode) });
+  }
+
+  /** The last `count` lines of what it printed, both streams. */
+  async lastLog(id: string, count: number): Promise<readonly string[]> {
+    const logs = await runCommand(this.#tool, ['logs', '--tail', `${count}`, id]);
+    const text = logs.ok ? `${logs.value.stdout}\n${logs.value.stderr}` : '';
+    const lines = lastLines(text, count);
+    return lines === '' ? [] : lines.split('\n');
+  }
+
+  /** SIGTERM, and SIGKILL after `seconds`. */
+  async stop(id: string, seconds: number): Promise<Result<void>> {
+    const stopped = await runCommand(this.#tool, ['stop', '--time', `${seconds}`, id]);
+    if (stopped.ok || isGone(stopped.failure)) return ok();
+    return fail(this.#failure(stopped.failure, 'stopping a container'));
+  }
+
+  /** With its anonymous volumes; a container that is not there is success. */
+  async remove(id: string): Promise<Result<void>> {
+    const removed = await runCommand(this.#tool, ['rm', '--force', '--volumes', id]);
+    if (removed.ok || isGone(removed.failure)) return ok();
+    return fail(this.#failure(removed.failure, 'removing a container'));
+  }
+
+  /** Containers that carry a label, running or not. */
+  async labelled(label: string): Promise<Result<readonly LabelledContainer[]>> {
+    const listed = await runCommand(this.#tool, [
+      'ps',
+      '--all',
+      '--no-trunc',
+      '--filter',
+      `label=${label}`,
+      '--format',
+      `{{.ID}} {{.Label ${JSON.stringify(label)}}}`,
+    ]);
+    if (!listed.ok) return fail(this.#failure(listed.failure, 'listing containers'));
+    return ok(
+      listed.value.stdout
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => {
+          const space = line.indexOf(' ');
+          return { id: line.slice(0, space), value: line.slice(space + 1) };
+        }),
+    );
+  }
+
+  #failure(failure: CommandFailure, doing: string): Failure {
+    if (failure.reason === 'command-failed') {
+      if (/no space left on device/i.test(failure.stderr))
+        return { reason: 'no-space', where: `the storage of ${this.#tool}` };
+      if (
+        /cannot connect|permission denied while trying to connect|is the docker daemon running|connection refused|error during connect|no such host/i.test(
+          failure.stderr,
+        )
+      )
+        return {
+          reason: 'engine-unreachable',
+          engine: this.#tool,
+          detail: lastLines(failure.stderr, 2),
+        };
+    }
+    if (failure.reason === 'deadline-passed')
+      return {
+        reason: 'engine-unreachable',
+        engine: this.#tool,
+        detail: `no answer within ${failure.milliseconds / 1000} s`,
+      };
+    return commandFailure(failure, doing);
+  }
+}
+
+export interface ContainerState {
+  readonly running: boolean;
+  readonly exitCode: number;
+}
+
+export interface LabelledContainer {
+  readonly id: string;
+  readonly value: string;
+}
+
+function isGone(failure: CommandFailure): boolean {
+  return (
+    failure.reason === 'command-failed' &&
+    /no such (container|object)|no container with/i.test(failure.stderr)
+  );
+}

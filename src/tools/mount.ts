@@ -1,0 +1,111 @@
+import { readFile } from 'node:fs/promises';
+import type { Failure } from '../model/failure.ts';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+import type { CommandFailure, CommandOutput } from './run-command.ts';
+import { commandFailure, findProgram, lastLines, runCommand } from './run-command.ts';
+
+/**
+ * The only two commands that stowage ever runs as root (docs/security.md lists them as sudoers lines: a
+ * change here is a change there).
+ */
+
+/** Set-user-ID files and devices are content on the builder, never to be used there. */
+const MOUNT_OPTIONS = 'loop,nosuid,nodev,noexec';
+const MOUNT_DEADLINE = 60_000;
+
+/** Mounts the ext4 image through a loop device that goes away with the mount. */
+export async function mountImage(
+  image: string,
+  directory: string,
+  signal?: AbortSignal,
+): Promise<Result<void>> {
+  const mounted = await asRoot(
+    'mount',
+    ['-t', 'ext4', '-o', MOUNT_OPTIONS, image, directory],
+    signal,
+  );
+  if (mounted.ok) return ok();
+  const failure = mounted.failure;
+  if (failure.reason === 'command-failed') {
+    if (/loop device|losetup|could not find any/i.test(failure.stderr))
+      return fail({
+        reason: 'machine-lacks',
+        what: `a free loop device (mount said: ${lastLines(failure.stderr, 1)})`,
+        remedy: 'sudo modprobe loop',
+      });
+    if (/unknown filesystem type/.test(failure.stderr))
+      return fail({
+        reason: 'machine-lacks',
+        what: 'ext4 in its kernel',
+        remedy: 'sudo modprobe ext4',
+      });
+  }
+  return fail(rootFailure(failure, 'mounting the data image'));
+}
+
+/** Unmounts, and looks whether it is true. Not being mounted is success. */
+export async function unmountImage(directory: string): Promise<Result<void>> {
+  if (!(await isMounted(directory))) return ok();
+  // No signal: a clean-up is not interrupted.
+  const unmounted = await asRoot('umount', [directory]);
+  if (!unmounted.ok && (await isMounted(directory)))
+    return fail(rootFailure(unmounted.failure, 'unmounting the data image'));
+  if (await isMounted(directory))
+    return fail({
+      reason: 'tool-failed',
+      tool: 'umount',
+      doing: 'unmounting the data image',
+      detail: `${directory} is still mounted`,
+    });
+  return ok();
+}
+
+export async function isMounted(directory: string): Promise<boolean> {
+  return (await mountPoints()).includes(directory);
+}
+
+/** Every mount point of this process's mount name space, unescaped: proc(5), /proc/pid/mountinfo. */
+export async function mountPoints(): Promise<string[]> {
+  const table = await readFile('/proc/self/mountinfo', 'utf8');
+  return table
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) =>
+      (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) =>
+        String.fromCharCode(parseInt(octal, 8)),
+      ),
+    );
+}
+
+/** True where `mount` and `umount` are run without sudo. */
+export function isRoot(): boolean {
+  return process.geteuid?.() === 0;
+}
+
+async function asRoot(
+  tool: 'mount' | 'umount',
+  args: readonly string[],
+  signal?: AbortSignal,
+): Promise<Result<CommandOutput, CommandFailure>> {
+  const options = { signal, deadline: MOUNT_DEADLINE };
+  if (isRoot()) return runCommand(tool, args, options);
+  const path = findProgram(tool);
+  if (path === undefined) return fail({ reason: 'command-missing', tool });
+  // -n: a release build must fail and say so, not sit at a password prompt that nobody sees.
+  return runCommand('sudo', ['-n', path, ...args], options);
+}
+
+function rootFailure(failure: CommandFailure, doing: string): Failure {
+  if (
+    failure.reason === 'command-failed' &&
+    failure.tool === 'sudo' &&
+    /^sudo: |not in the sudoers|not allowed to (execute|run)/m.test(failure.stderr)
+  )
+    return {
+      reason: 'privilege-refused',
+      command: failure.args.slice(1).join(' '),
+      detail: lastLines(failure.stderr, 2),
+    };
+  return commandFailure(failure, doing);
+}
