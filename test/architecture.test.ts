@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
+import { test } from 'node:test';
+
+/** Who may import whom: docs/architecture.md draws it. `cli` may import everything and is imported by nobody. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  model: [],
+  plan: ['model'],
+  oci: ['model'],
+  tools: ['model'],
+  store: ['model', 'oci'],
+  fetch: ['model', 'plan', 'store', 'tools', 'oci'],
+  'data-root': ['model', 'oci'],
+  ext4: ['model'],
+  load: ['model', 'plan', 'store', 'tools', 'oci', 'data-root', 'ext4'],
+  verify: ['model', 'oci', 'data-root', 'ext4', 'tools'],
+  report: ['model', 'oci', 'data-root', 'ext4', 'tools'],
+  cli: [
+    'model',
+    'plan',
+    'oci',
+    'tools',
+    'store',
+    'fetch',
+    'data-root',
+    'ext4',
+    'load',
+    'verify',
+    'report',
+  ],
+};
+
+/** Dependencies that one module, or a few folders, keep to themselves. */
+const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
+  execa: ['tools/run-command.ts'],
+  'proper-lockfile': ['store/store-lock.ts'],
+  'p-retry': ['fetch/retry.ts'],
+  'node:child_process': [],
+  yargs: ['cli/'],
+  'fs-extra': ['store/', 'tools/', 'load/', 'cli/'],
+  'tar-stream': ['oci/'],
+  yaml: ['model/'],
+};
+
+const MOST_LINES = 500;
+
+interface Import {
+  readonly file: string;
+  readonly from: string;
+}
+
+const SOURCE = join(import.meta.dirname, '..', 'src');
+const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => file.split(sep).join('/'));
+const imports = files.flatMap(importsOf);
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(SOURCE, file), 'utf8');
+  return [...text.matchAll(/^(?:import|export)\b[^'"]*?from\s+'([^']+)'|\bimport\('([^']+)'\)/gms)].map(
+    (match) => ({ file, from: match[1] ?? match[2] ?? '' }),
+  );
+}
+
+function folderOf(file: string): string {
+  return file.split('/')[0] ?? '';
+}
+
+test('the test sees the imports', () => {
+  assert.ok(files.length > 20);
+  assert.ok(imports.some(({ file, from }) => file === 'tools/run-command.ts' && from === 'execa'));
+});
+
+test('every folder of src has its line in the table', () => {
+  const unknown = files.map(folderOf).filter((folder) => !(folder in MAY_IMPORT));
+  assert.deepEqual([...new Set(unknown)], []);
+});
+
+test('folders import only what they may', () => {
+  const wrong = imports
+    .filter(({ from }) => from.startsWith('.'))
+    .map(({ file, from }) => ({
+      file,
+      target: relative(SOURCE, join(SOURCE, dirname(file), from)).split(sep).join('/'),
+    }))
+    .filter(({ file, target }) => {
+      // The schemas at the root are the model's data.
+      if (target.startsWith('../schema/')) return folderOf(file) !== 'model';
+      const [own, other] = [folderOf(file), folderOf(target)];
+      return own !== other && !(MAY_IMPORT[own] ?? []).includes(other);
+    });
+  assert.deepEqual(wrong, []);
+});
+
+test('dependencies stay where they belong', () => {
+  const wrong = imports.filter(({ file, from }) => {
+    const name = Object.keys(ONLY_IN).find((known) => from === known || from.startsWith(`${known}/`));
+    return name !== undefined && !(ONLY_IN[name] ?? []).some((place) => file.startsWith(place));
+  });
+  assert.deepEqual(wrong, []);
+});
+
+test('only one module reads the environment, and the one that finds programs reads PATH', () => {
+  const readers = files.filter((file) =>
+    /\bprocess\.env\b/.test(readFileSync(join(SOURCE, file), 'utf8')),
+  );
+  assert.deepEqual(readers.sort(), ['cli/environment.ts', 'tools/run-command.ts']);
+});
+
+test('no source file has two subjects', () => {
+  const long = files.filter(
+    (file) => readFileSync(join(SOURCE, file), 'utf8').split('\n').length > MOST_LINES,
+  );
+  assert.deepEqual(long, []);
+});
