@@ -1,0 +1,113 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+import { inCi, mayBeAbsent } from './rig/skip.ts';
+
+/**
+ * Runs every test, or the files and directories given as arguments, and ends with one summary of all.
+ * Node 20's own command knows no globs, no order, and one concurrency for all files.
+ */
+interface Suite {
+  readonly name: string;
+  readonly files: readonly string[];
+  readonly concurrency: number;
+  /** Milliseconds for one file. */
+  readonly timeout: number;
+}
+
+interface TestEvent {
+  readonly type: string;
+  readonly data: {
+    readonly name?: string;
+    readonly nesting?: number;
+    readonly file?: string;
+    readonly message?: string;
+    readonly skip?: boolean | string;
+    readonly details?: { readonly type?: string };
+  };
+}
+
+const TEST = fileURLToPath(new URL('.', import.meta.url));
+const MINUTE = 60_000;
+const SOAK = process.env['STOWAGE_SOAK'] === '1';
+const SUMMARY = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/;
+
+const wanted = process.argv.slice(2).map((argument) => relative(TEST, argument));
+const totals = new Map<string, number>();
+const refusedSkips: string[] = [];
+
+await pipeline(Readable.from(allEvents()), new spec(), new PassThrough(), process.stdout);
+
+async function* allEvents(): AsyncGenerator {
+  for (const suite of suites()) {
+    if (suite.files.length === 0) continue;
+    for await (const event of run({
+      files: [...suite.files],
+      concurrency: suite.concurrency,
+      timeout: suite.timeout * (SOAK ? 20 : 1),
+    }) as AsyncIterable<TestEvent>) {
+      if (!addToTotals(event)) yield event;
+      noteSkip(event);
+    }
+  }
+  for (const name of refusedSkips) yield diagnostic(`skipped, which CI does not accept: ${name}`);
+  for (const [name, count] of totals) yield diagnostic(`${name} ${count}`);
+  const failed = (totals.get('fail') ?? 0) + (totals.get('cancelled') ?? 0);
+  const nothing = (totals.get('pass') ?? 0) === 0;
+  if (nothing) yield diagnostic('no test ran at all');
+  process.exitCode = failed > 0 || nothing || refusedSkips.length > 0 ? 1 : 0;
+}
+
+/** Units side by side; whatever starts engines one file after the other, as there are two cores. */
+function suites(): Suite[] {
+  const top = { name: 'top', files: find('.', false), concurrency: 1, timeout: 5 * MINUTE };
+  const beside = availableParallelism();
+  return [
+    { name: 'unit', files: find('unit'), concurrency: beside, timeout: 5 * MINUTE },
+    top,
+    { name: 'integration', files: find('integration'), concurrency: 1, timeout: 15 * MINUTE },
+    { name: 'conformance', files: find('conformance'), concurrency: 1, timeout: 15 * MINUTE },
+    { name: 'buildroot', files: find('buildroot'), concurrency: 1, timeout: 15 * MINUTE },
+    { name: 'yocto', files: find('yocto'), concurrency: 1, timeout: 15 * MINUTE },
+  ];
+}
+
+function find(dir: string, deep = true): string[] {
+  if (!existsSync(join(TEST, dir))) return [];
+  return readdirSync(join(TEST, dir), { recursive: deep, encoding: 'utf8' })
+    .map((name) => join(dir, name))
+    .filter((name) => name.endsWith('.test.ts'))
+    .filter((name) => wanted.length === 0 || wanted.some((want) => isWithin(name, want)))
+    .sort()
+    .map((name) => join(TEST, name));
+}
+
+function isWithin(name: string, want: string): boolean {
+  return name === want || name.startsWith(`${want.replace(/\/$/, '')}/`);
+}
+
+/** The summary lines of one suite's run are summed, and shown once at the end. */
+function addToTotals(event: TestEvent): boolean {
+  if (event.type !== 'test:diagnostic' || event.data.nesting !== 0) return false;
+  const [, name, count] = SUMMARY.exec(event.data.message ?? '') ?? [];
+  if (name === undefined) return false;
+  totals.set(name, (totals.get(name) ?? 0) + Number(count));
+  return true;
+}
+
+function noteSkip(event: TestEvent): void {
+  if (event.type !== 'test:pass' && event.type !== 'test:fail') return;
+  const { skip, name } = event.data;
+  if (skip === undefined || skip === false || !inCi()) return;
+  if (typeof skip === 'string' && mayBeAbsent(skip)) return;
+  refusedSkips.push(`${name ?? ''}${typeof skip === 'string' ? ` (${skip})` : ''}`);
+}
+
+function diagnostic(message: string): TestEvent {
+  return { type: 'test:diagnostic', data: { nesting: 0, message } };
+}
