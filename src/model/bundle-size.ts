@@ -1,0 +1,39 @@
+import type { Headroom, Size } from './bundle.ts';
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  K: 1024,
+  M: 1024 ** 2,
+  G: 1024 ** 3,
+  T: 1024 ** 4,
+};
+
+const SIZE = /^([0-9]+(?:\.[0-9]+)?)([KMGT]?)(?:iB)?$/;
+
+/** Bytes of `1280M`, `2G`, `1.5GiB` or `1342177280` (units of 1024); undefined for anything else. */
+export function parseBytes(text: string | number): number | undefined {
+  const [, number, unit = ''] = SIZE.exec(String(text)) ?? [];
+  if (number === undefined) return undefined;
+  const bytes = Math.round(Number(number) * (UNITS[unit] ?? 1));
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+/** The smallest size that is meant: 1 MiB. A smaller one forgot its unit. */
+const SMALLEST = 1024 ** 2;
+
+/** `auto`, or what `parseBytes` reads; undefined for anything else. */
+export function parseSize(text: string | number): Size | undefined {
+  if (text === 'auto') return 'auto';
+  const bytes = parseBytes(text);
+  return bytes === undefined || bytes < SMALLEST ? undefined : { bytes };
+}
+
+/** `10%`, or what `parseBytes` reads; undefined for anything else. */
+export function parseHeadroom(text: string | number): Headroom | undefined {
+  const percent = /^([0-9]+(?:\.[0-9]+)?)%$/.exec(String(text))?.[1];
+  if (percent !== undefined) {
+    return Number(percent) <= 1000 ? { percent: Number(percent) } : undefined;
+  }
+  const bytes = parseBytes(text);
+  return bytes === undefined ? undefined : { bytes };
+}
