@@ -1,0 +1,215 @@
+import type { CommandFailure } from '../tools/run-command.ts';
+import { commandFailure } from '../tools/run-command.ts';
+import { isLoopback } from '../tools/http.ts';
+import type { HttpFailure, Proxies } from '../tools/http.ts';
+import type { SkopeoFailure } from '../tools/skopeo.ts';
+import type { Failure } from '../model/failure.ts';
+import type { Reference } from '../model/reference.ts';
+import type { Context } from '../model/event.ts';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+import { nameOf } from '../model/reference.ts';
+import { registryOf, sourcesOf } from '../plan/fetch-sources.ts';
+import { interruption } from '../store/file-failure.ts';
+import type { FailureClass } from './classify.ts';
+import { classifySkopeo, classifyStatus, lastMessage } from './classify.ts';
+import { redact } from './redact.ts';
+import type { AttemptResult, Sleep } from './retry.ts';
+import { retry, RETRY_DELAYS } from './retry.ts';
+
+/** How registries and web servers are reached; pin and fetch take the same. */
+export interface NetworkAccess {
+  /** `HOST[:PORT][/PATH]`, tried first, in this order. */
+  readonly mirrors?: readonly string[] | undefined;
+  /** Path of the registries' credentials; skopeo's own default without it. */
+  readonly authfile?: string | undefined;
+  /** `HOST[:PORT]` of those besides loopback that may speak plain http or have unknown certificates. */
+  readonly insecure?: readonly string[] | undefined;
+  readonly proxies?: Proxies | undefined;
+  /** Milliseconds between attempts: 5 s, 15 s, 45 s. */
+  readonly retryDelays?: readonly number[] | undefined;
+  /** Milliseconds without a byte that are a failure: a minute. */
+  readonly stall?: number | undefined;
+  readonly sleep?: Sleep | undefined;
+}
+
+/** Why one try of one source did not do; `detail` holds no secret. */
+export type Fault =
+  | { readonly kind: 'network'; readonly class: FailureClass; readonly detail: string }
+  /** Nothing that another source or attempt could mend. */
+  | { readonly kind: 'final'; readonly failure: Failure };
+
+export const STALL = 60_000;
+
+export function stallOf(access: NetworkAccess): number {
+  return access.stall ?? STALL;
+}
+
+/** Plain http and unknown certificates: for loopback, as Docker does, and for those named. */
+export function mayBeInsecure(host: string, access: NetworkAccess): boolean {
+  const bare = host.replace(/:\d+$/, '');
+  return isLoopback(host) || (access.insecure ?? []).some((name) => name === host || name === bare);
+}
+
+/**
+ * Runs `ask` against each source of an image until one answers: every mirror, then the image's own registry, and
+ * all of them again after each delay. A mirror that fails is reported and passed over. An attempt counts as
+ * refused only where every source refused; content of a wrong digest is temporary once for each source.
+ */
+export async function askSources<T>(
+  what: string,
+  reference: Reference,
+  access: NetworkAccess,
+  context: Context,
+  ask: (name: string, insecure: boolean) => Promise<Result<T, Fault>>,
+): Promise<Result<T>> {
+  const sources = sourcesOf(reference, access.mirrors ?? []);
+  const mismatched = new Set<string>();
+  return retry(what, access.retryDelays ?? RETRY_DELAYS, context, attempt, access.sleep);
+
+  async function attempt(): Promise<AttemptResult<T>> {
+    let temporary: string | undefined;
+    let refused: AttemptResult<T> | undefined;
+    for (const source of sources) {
+      let told: Told | undefined;
+      for (const name of source.names) {
+        if (context.signal.aborted) return failed(interruption(context.signal));
+        const answer = await ask(name, mayBeInsecure(registryOf(name), access));
+        if (answer.ok) return { outcome: 'done', value: answer.value };
+        if (answer.failure.kind === 'final') return failed(answer.failure.failure);
+        const now = judge(name, answer.failure.class, answer.failure.detail, mismatched);
+        // Of a mirror's two names, "not found" under one says nothing.
+        if (told === undefined || told.why === 'not-found') told = now;
+      }
+      if (told === undefined) continue;
+      if (source.mirror !== undefined)
+        context.report({ type: 'mirror-failed', what, mirror: source.mirror, detail: told.detail });
+      if (told.why === undefined) temporary = told.detail;
+      else if (source.mirror === undefined)
+        refused = failed({
+          reason: 'registry-refused',
+          what: `${what} (${nameOf(reference)})`,
+          why: told.why,
+          detail: told.detail,
+        });
+    }
+    if (temporary !== undefined || refused === undefined)
+      return { outcome: 'temporary', detail: temporary ?? 'no source answered' };
+    return refused;
+  }
+}
+
+interface Told {
+  /** Absent for what may pass. */
+  readonly why?: 'unauthorized' | 'denied' | 'not-found' | 'unsupported' | 'wrong-content';
+  readonly detail: string;
+}
+
+function judge(name: string, found: FailureClass, detail: string, mismatched: Set<string>): Told {
+  switch (found.kind) {
+    case 'temporary':
+      return {
+        detail: found.known
+          ? detail
+          : `${detail} (not a known failure, so taken for one that may pass)`,
+      };
+    case 'mismatch':
+      if (mismatched.has(name)) return { why: 'wrong-content', detail };
+      mismatched.add(name);
+      return { detail };
+    case 'refused':
+      return { why: found.why, detail };
+    case 'no-space':
+      return { detail };
+  }
+}
+
+function failed(failure: Failure): { readonly outcome: 'failed'; readonly failure: Failure } {
+  return { outcome: 'failed', failure };
+}
+
+/** A digest that is not the one asked for. */
+export function mismatch(detail: string): Result<never, Fault> {
+  return fail({ kind: 'network', class: { kind: 'mismatch' }, detail });
+}
+
+export function skopeoFault(failure: SkopeoFailure, context: Context): Fault {
+  switch (failure.reason) {
+    case 'stalled':
+      return {
+        kind: 'network',
+        class: { kind: 'temporary', known: true },
+        detail: `no byte arrived for ${failure.milliseconds / 1000} s`,
+      };
+    case 'command-aborted':
+      return { kind: 'final', failure: interruption(context.signal) };
+    case 'command-failed':
+      return {
+        kind: 'network',
+        class: classifySkopeo(failure.stderr),
+        detail:
+          failure.stderr.trim() === ''
+            ? `skopeo ended by ${failure.signal ?? `exit code ${failure.exitCode ?? '?'}`}`
+            : lastMessage(failure.stderr),
+      };
+    case 'command-missing':
+    case 'deadline-passed':
+      return {
+        kind: 'final',
+        failure: commandFailure(failure satisfies CommandFailure, 'fetching'),
+      };
+  }
+}
+
+export function httpFault(failure: HttpFailure, url: string, context: Context): Fault {
+  switch (failure.reason) {
+    case 'status':
+      return {
+        kind: 'network',
+        class: classifyStatus(failure.status),
+        detail: `${redact(url)} answered ${failure.status}`,
+      };
+    case 'network':
+      return {
+        kind: 'network',
+        class: { kind: 'temporary', known: true },
+        detail: redact(`${url}: ${failure.detail}`),
+      };
+    case 'not-allowed':
+      return {
+        kind: 'network',
+        class: { kind: 'refused', why: 'denied' },
+        detail: redact(failure.detail),
+      };
+    case 'aborted':
+      return { kind: 'final', failure: interruption(context.signal) };
+  }
+}
+
+/** The same for what has no mirrors: a file by its URL. */
+export async function askOnce<T>(
+  what: string,
+  access: NetworkAccess,
+  context: Context,
+  ask: () => Promise<Result<T, Fault>>,
+): Promise<Result<T>> {
+  const mismatched = new Set<string>();
+  return retry(
+    what,
+    access.retryDelays ?? RETRY_DELAYS,
+    context,
+    async (): Promise<AttemptResult<T>> => {
+      const answer = await ask();
+      if (answer.ok) return { outcome: 'done', value: answer.value };
+      if (answer.failure.kind === 'final') return failed(answer.failure.failure);
+      const told = judge(what, answer.failure.class, answer.failure.detail, mismatched);
+      if (told.why === undefined) return { outcome: 'temporary', detail: told.detail };
+      return failed({ reason: 'registry-refused', what, why: told.why, detail: told.detail });
+    },
+    access.sleep,
+  );
+}
+
+export function found<T>(value: T): Result<T, Fault> {
+  return ok(value);
+}

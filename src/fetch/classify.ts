@@ -1,0 +1,74 @@
+import type { RegistryRefused } from '../model/failure.ts';
+import { redact } from './redact.ts';
+
+/**
+ * What a failure of the network means for the next attempt. `temporary` may pass; `known: false` says that it
+ * is temporary only because nobody knows it. `mismatch` is content of another digest: damaged on its way the
+ * first time, wrong for good when it repeats.
+ */
+export type FailureClass =
+  | { readonly kind: 'temporary'; readonly known: boolean }
+  | { readonly kind: 'mismatch' }
+  | { readonly kind: 'refused'; readonly why: RegistryRefused['why'] }
+  | { readonly kind: 'no-space' };
+
+const TEMPORARY = { kind: 'temporary', known: true } as const;
+
+/**
+ * By what skopeo says at the end, first match wins. The test has real outputs of each
+ * (test/unit/fetch/classify.test.ts).
+ */
+const TABLE: readonly (readonly [RegExp, FailureClass])[] = [
+  [/no space left on device|disk quota exceeded/i, { kind: 'no-space' }],
+  [
+    /digest did not match|does not match provided manifest digest|digest mismatch/i,
+    { kind: 'mismatch' },
+  ],
+  [/source image rejected|error loading trust policy/i, { kind: 'refused', why: 'denied' }],
+  [/toomanyrequests|too many requests|(?:registry|status:?|StatusCode:) 429\b/i, TEMPORARY],
+  [/(?:registry|status:?|StatusCode:) 5\d\d\b/i, TEMPORARY],
+  [/unexpected EOF|: EOF$|connection reset|broken pipe|connection refused/i, TEMPORARY],
+  [/use of closed network connection|stream error: |server sent GOAWAY/i, TEMPORARY],
+  [/no such host|server misbehaving|temporary failure in name resolution/i, TEMPORARY],
+  [/i\/o timeout|timeout awaiting|deadline exceeded|Client\.Timeout|handshake timeout/i, TEMPORARY],
+  [/no route to host|network is unreachable|connection timed out/i, TEMPORARY],
+  // What the certificate says does not change in a minute.
+  [/x509: |server gave HTTP response to HTTPS client/i, { kind: 'refused', why: 'denied' }],
+  [
+    /: unauthorized(?::|$)|authentication required|unable to retrieve auth token|(?:registry|status:?|StatusCode:) 401\b/i,
+    { kind: 'refused', why: 'unauthorized' },
+  ],
+  [/: denied(?::|$)|(?:registry|status:?|StatusCode:) 403\b/i, { kind: 'refused', why: 'denied' }],
+  [
+    /manifest unknown|name unknown|blob unknown|: not found(?::|$)|(?:registry|status:?|StatusCode:) 404\b/i,
+    { kind: 'refused', why: 'not-found' },
+  ],
+  [
+    /: unsupported(?::|$)|unsupported (?:manifest|media|schema|docker|mime)|cannot unmarshal|invalid character|unimplemented manifest/i,
+    { kind: 'refused', why: 'unsupported' },
+  ],
+];
+
+/** `stderr` is all of it: what counts is the last message, not skopeo's own attempts before. */
+export function classifySkopeo(stderr: string): FailureClass {
+  const message = lastMessage(stderr);
+  return (
+    TABLE.find(([pattern]) => pattern.test(message))?.[1] ?? { kind: 'temporary', known: false }
+  );
+}
+
+/** An HTTP status that is not a success, of a web server. */
+export function classifyStatus(status: number): FailureClass {
+  if (status === 401 || status === 407) return { kind: 'refused', why: 'unauthorized' };
+  if (status === 403) return { kind: 'refused', why: 'denied' };
+  if (status === 404 || status === 410) return { kind: 'refused', why: 'not-found' };
+  if (status === 408 || status === 425 || status === 429 || status >= 500) return TEMPORARY;
+  return { kind: 'refused', why: 'unsupported' };
+}
+
+/** skopeo's last message without logrus's frame, secrets taken out. */
+export function lastMessage(stderr: string): string {
+  const line = stderr.trimEnd().split('\n').at(-1) ?? '';
+  const framed = /\bmsg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1];
+  return redact(framed === undefined ? line : framed.replace(/\\(.)/g, '$1')).trim();
+}

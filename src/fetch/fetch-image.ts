@@ -1,0 +1,270 @@
+import { lstat, mkdir, rm, statfs, symlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Descriptor } from '../model/descriptor.ts';
+import type { Digest } from '../model/digest.ts';
+import { hexOf } from '../model/digest.ts';
+import type { Context } from '../model/event.ts';
+import type { Failure, NoSpace } from '../model/failure.ts';
+import type { Platform } from '../model/platform.ts';
+import { formatPlatform } from '../model/platform.ts';
+import { formatReference } from '../model/reference.ts';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+import type { ImageToFetch } from '../plan/fetch-plan.ts';
+import { blobsOf, bytesOf } from '../plan/fetch-plan.ts';
+import { atDigest } from '../plan/fetch-sources.ts';
+import { claimMissing } from '../store/claims.ts';
+import type { Claims } from '../store/claims.ts';
+import { errorCode, fileFailure } from '../store/file-failure.ts';
+import { writeImageLayout } from '../store/image-layout.ts';
+import { publish } from '../store/publish.ts';
+import { makeStaging } from '../store/staging.ts';
+import type { Store } from '../store/store.ts';
+import { readBlob } from '../store/store.ts';
+import { copyToLayout } from '../tools/skopeo.ts';
+import type { Fault, NetworkAccess } from './access.ts';
+import { askSources, mismatch, skopeoFault, stallOf } from './access.ts';
+import { readConfigPlatform, readImageDocument } from './image-documents.ts';
+import { choosePolicy } from './policy.ts';
+
+export interface ImageAccess extends NetworkAccess {
+  /** Path of a trust policy; the user's, the system's, or our own without it. */
+  readonly policy?: string | undefined;
+}
+
+/**
+ * Brings one image's missing blobs into the store, each published and its claim freed the moment it is complete,
+ * then writes its layout. Resolves to the blobs that this call downloaded. Blobs that came before a failure stay.
+ */
+export async function fetchImage(
+  store: Store,
+  image: ImageToFetch,
+  access: ImageAccess,
+  context: Context,
+): Promise<Result<readonly Descriptor[]>> {
+  const claims = await claimMissing(store, 'blobs', blobsOf(image), context, image.owner);
+  if (!claims.ok) return claims;
+  const { missing } = claims.value;
+  try {
+    if (missing.length > 0) {
+      const bytes = bytesOf(missing);
+      context.report({ type: 'fetch-started', image: image.owner, bytes });
+      const downloaded = await downloadMissing(store, image, claims.value, access, context);
+      if (!downloaded.ok) return downloaded;
+      context.report({ type: 'fetch-finished', image: image.owner, bytes });
+    }
+  } finally {
+    await claims.value.freeAll();
+  }
+  const checked = await checkAgainstPin(store, image);
+  if (!checked.ok) return checked;
+  const written = await writeImageLayout(store, { name: image.name, manifest: image.manifest });
+  return written.ok ? ok(missing) : written;
+}
+
+async function downloadMissing(
+  store: Store,
+  image: ImageToFetch,
+  claims: Claims<Descriptor>,
+  access: ImageAccess,
+  context: Context,
+): Promise<Result<void>> {
+  const staging = await makeStaging(store);
+  if (!staging.ok) return staging;
+  const { directory } = staging.value;
+  const blobs = join(directory, 'blobs');
+  try {
+    await mkdir(join(blobs, 'sha256'), { recursive: true });
+    const policy = await choosePolicy(access.policy, directory);
+    const missing = new Set(claims.missing.map((blob) => blob.digest));
+    for (const blob of blobsOf(image))
+      if (!missing.has(blob.digest)) await linkBlob(store, blobs, blob.digest);
+    const publisher = new Publisher(store, image, blobs, claims);
+    return await askSources(
+      image.owner,
+      image.reference,
+      access,
+      context,
+      async (name, insecure): Promise<Result<void, Fault>> => {
+        const layout = join(directory, 'layout');
+        await rm(layout, { recursive: true, force: true });
+        const copied = await copyToLayout(
+          {
+            reference: atDigest(name, image.manifest.digest),
+            layout,
+            blobs,
+            policy,
+            platform: image.platform,
+            insecure,
+            authfile: access.authfile,
+            onProgress: (staged) => {
+              publisher.publishSoon();
+              const total = bytesOf(claims.missing);
+              const arrived = Math.min(total, publisher.publishedBytes + staged);
+              context.report({ type: 'fetch-progress', image: image.owner, bytes: arrived, total });
+            },
+          },
+          { signal: context.signal, report: context.report, stall: stallOf(access) },
+        );
+        // What is complete is kept, however skopeo ended.
+        const published = await publisher.publishRest(copied.ok);
+        if (!published.ok) return published;
+        if (copied.ok) return publisher.left();
+        const fault = skopeoFault(copied.failure, context);
+        return fault.kind === 'network' && fault.class.kind === 'no-space'
+          ? fail({ kind: 'final', failure: await noSpace(store, publisher.missingBytes) })
+          : fail(fault);
+      },
+    );
+  } catch (error) {
+    return fail(fileFailure(error, store.directory, 'writing to the store'));
+  } finally {
+    await staging.value.remove();
+  }
+}
+
+/** What is needed and what there is, in the store's file system. */
+export async function noSpace(store: Store, needed: number): Promise<NoSpace> {
+  const available = await availableBytes(store);
+  return {
+    reason: 'no-space',
+    where: store.directory,
+    needed,
+    ...(available === undefined ? {} : { available }),
+  };
+}
+
+export async function availableBytes(store: Store): Promise<number | undefined> {
+  const found = await statfs(store.directory).catch(() => undefined);
+  return found === undefined ? undefined : found.bavail * found.bsize;
+}
+
+/** Moves staged blobs into the store while skopeo is still busy with others. */
+class Publisher {
+  publishedBytes = 0;
+  readonly #store: Store;
+  readonly #image: ImageToFetch;
+  readonly #staged: string;
+  readonly #claims: Claims<Descriptor>;
+  readonly #left: Map<Digest, Descriptor>;
+  #running: Promise<Result<void, Fault>> | undefined;
+  #failed: Result<void, Fault> = ok();
+
+  constructor(store: Store, image: ImageToFetch, staged: string, claims: Claims<Descriptor>) {
+    this.#store = store;
+    this.#image = image;
+    this.#staged = staged;
+    this.#claims = claims;
+    this.#left = new Map(claims.missing.map((blob) => [blob.digest, blob]));
+  }
+
+  get missingBytes(): number {
+    return bytesOf([...this.#left.values()]);
+  }
+
+  /** Starts to publish what is complete by now, unless that is going on. */
+  publishSoon(): void {
+    if (this.#running !== undefined) return;
+    this.#running = this.#publishComplete(false).then((result) => {
+      if (!result.ok) this.#failed = result;
+      this.#running = undefined;
+      return result;
+    });
+    // Its bug, if it has one, surfaces in publishRest.
+    this.#running.catch(() => undefined);
+  }
+
+  /** All that is complete now that skopeo has ended; `whole` tells that it ended well. */
+  async publishRest(whole: boolean): Promise<Result<void, Fault>> {
+    await this.#running;
+    const earlier = this.#failed;
+    this.#failed = ok();
+    const rest = await this.#publishComplete(whole);
+    return earlier.ok ? rest : earlier;
+  }
+
+  /** Everything must have come: the pins' list of blobs may not be the manifest's. */
+  left(): Result<void, Fault> {
+    const blob = [...this.#left.values()][0];
+    if (blob === undefined) return ok();
+    return fail({
+      kind: 'network',
+      class: { kind: 'refused', why: 'wrong-content' },
+      detail: `the pins name ${blob.digest}, which is no part of ${this.#image.manifest.digest}`,
+    });
+  }
+
+  async #publishComplete(whole: boolean): Promise<Result<void, Fault>> {
+    for (const blob of this.#left.values()) {
+      // skopeo writes manifests in place: complete only when it is done. Layers and configs are renamed.
+      if (blob.digest === this.#image.manifest.digest && !whole) continue;
+      const staged = join(this.#staged, 'sha256', hexOf(blob.digest));
+      const found = await lstat(staged).catch(() => undefined);
+      if (found?.isFile() !== true) continue;
+      const published = await publish(this.#store, 'blobs', staged, blob);
+      if (!published.ok) {
+        await rm(staged, { force: true });
+        const { failure } = published;
+        if (failure.reason === 'content-wrong')
+          return mismatch(
+            `${blob.digest} came as ${failure.actual.digest}, ${failure.actual.size} bytes`,
+          );
+        return fail({ kind: 'final', failure: await this.#withNeed(failure) });
+      }
+      // skopeo may ask for it once more: an image can list a layer twice.
+      await linkBlob(this.#store, this.#staged, blob.digest);
+      this.#left.delete(blob.digest);
+      this.publishedBytes += blob.size;
+      await this.#claims.free(blob.digest);
+    }
+    return ok();
+  }
+
+  async #withNeed(failure: Failure): Promise<Failure> {
+    return failure.reason === 'no-space' ? noSpace(this.#store, this.missingBytes) : failure;
+  }
+}
+
+/** Puts a verified blob of the store where skopeo finds it and does not download it. */
+async function linkBlob(store: Store, staged: string, digest: Digest): Promise<void> {
+  try {
+    await symlink(resolve(store.blobPath(digest)), join(staged, 'sha256', hexOf(digest)));
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error;
+  }
+}
+
+/** The pins against what the digests stand for: the manifest's parts, and the platform its config states. */
+async function checkAgainstPin(store: Store, image: ImageToFetch): Promise<Result<void>> {
+  const manifest = await readBlob(store, image.manifest, image.owner);
+  if (!manifest.ok) return manifest;
+  const document = readImageDocument(manifest.value);
+  const wrong = (detail: string): Result<never> =>
+    fail({
+      reason: 'registry-refused',
+      what: `${image.owner} (${formatReference(image.reference)})`,
+      why: 'wrong-content',
+      detail,
+    });
+  if (document.kind !== 'manifest')
+    return wrong(document.kind === 'index' ? 'what is pinned is an index' : document.detail);
+  const pinned = [image.config, ...image.layers].map((blob) => blob.digest).join();
+  if ([document.config, ...document.layers].map((blob) => blob.digest).join() !== pinned)
+    return wrong('its config and layers are not those in the pins; pin it again');
+  const config = await readBlob(store, image.config, image.owner);
+  if (!config.ok) return config;
+  const { platform, stated, hasVariant } = readConfigPlatform(config.value);
+  if (platform !== undefined && fits(image.platform, platform, hasVariant)) return ok();
+  return fail({
+    reason: 'platform-mismatch',
+    image: image.owner,
+    reference: formatReference(image.reference),
+    expected: formatPlatform(image.platform),
+    actual: stated,
+  });
+}
+
+/** A config that states no variant contradicts none: older tools left it to the index. */
+export function fits(pinned: Platform, stated: Platform, hasVariant: boolean): boolean {
+  return stated.arch === pinned.arch && (!hasVariant || stated.variant === pinned.variant);
+}

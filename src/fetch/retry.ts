@@ -1,0 +1,94 @@
+import pRetry from 'p-retry';
+import type { Context } from '../model/event.ts';
+import type { Failure } from '../model/failure.ts';
+import type { Result } from '../model/result.ts';
+import { fail } from '../model/result.ts';
+import { interruption } from '../store/file-failure.ts';
+
+/** Milliseconds between the attempts: the first comes at once, so there is one attempt more than delays. */
+export const RETRY_DELAYS: readonly number[] = [5_000, 15_000, 45_000];
+
+/** What one attempt came to: done, failed for good, or failed in a way that may pass. */
+export type AttemptResult<T> =
+  | { readonly outcome: 'done'; readonly value: T }
+  | { readonly outcome: 'failed'; readonly failure: Failure }
+  | { readonly outcome: 'temporary'; readonly detail: string };
+
+class Temporary extends Error {
+  readonly detail: string;
+  constructor(detail: string) {
+    super(detail);
+    this.detail = detail;
+  }
+}
+
+/** Resolves after so many milliseconds, or rejects when the signal is aborted. Tests give a clock of their own. */
+export type Sleep = (milliseconds: number, signal: AbortSignal) => Promise<void>;
+
+/**
+ * Tries until it is done or failed for good, waiting `delays` in between; each failure is reported as
+ * `attempt-failed`, and the last one becomes registry-temporary. Fails with interrupted when called off.
+ */
+export async function retry<T>(
+  what: string,
+  delays: readonly number[],
+  context: Context,
+  attempt: (number: number) => Promise<AttemptResult<T>>,
+  sleep: Sleep = defaultSleep,
+): Promise<Result<T>> {
+  const attempts = delays.length + 1;
+  const run = async (number: number): Promise<Result<T>> => {
+    if (context.signal.aborted) return fail(interruption(context.signal));
+    const result = await attempt(number);
+    switch (result.outcome) {
+      case 'done':
+        return { ok: true, value: result.value };
+      case 'failed':
+        return fail(result.failure);
+      case 'temporary':
+        throw new Temporary(result.detail);
+    }
+  };
+  try {
+    return await pRetry(run, {
+      retries: delays.length,
+      // The delays are ours, not p-retry's powers.
+      minTimeout: 0,
+      maxTimeout: 0,
+      shouldRetry: ({ error }) => error instanceof Temporary,
+      onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
+        if (!(error instanceof Temporary) || retriesLeft === 0) return;
+        const retryIn = delays[attemptNumber - 1] ?? 0;
+        const { detail } = error;
+        context.report({
+          type: 'attempt-failed',
+          what,
+          attempt: attemptNumber,
+          attempts,
+          retryIn,
+          detail,
+        });
+        await sleep(retryIn, context.signal);
+      },
+    });
+  } catch (error) {
+    if (context.signal.aborted) return fail(interruption(context.signal));
+    if (!(error instanceof Temporary)) throw error;
+    return fail({ reason: 'registry-temporary', what, attempts, detail: error.detail });
+  }
+}
+
+async function defaultSleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(new Error('called off'));
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    }, milliseconds);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+}

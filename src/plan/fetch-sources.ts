@@ -1,0 +1,37 @@
+import type { Digest } from '../model/digest.ts';
+import type { Reference } from '../model/reference.ts';
+import { nameOf } from '../model/reference.ts';
+
+/** A place to ask for an image, and the names it may have there, in the order to ask. */
+export interface Source {
+  /** The mirror as it was given; undefined for the image's own registry. */
+  readonly mirror?: string;
+  readonly names: readonly string[];
+}
+
+/**
+ * Mirrors first, in their order, then the image's own registry. For `ghcr.io/a/b` the mirror `HOST/PATH` is asked
+ * for `HOST/PATH/ghcr.io/a/b`, as mirrors of several registries have it, then for `HOST/PATH/a/b`.
+ */
+export function sourcesOf(reference: Reference, mirrors: readonly string[]): readonly Source[] {
+  return [
+    ...mirrors.map((mirror) => {
+      const base = mirror.replace(/^https?:\/\//, '').replace(/\/+$/, '');
+      return {
+        mirror: base,
+        names: [`${base}/${nameOf(reference)}`, `${base}/${reference.repository}`],
+      };
+    }),
+    { names: [nameOf(reference)] },
+  ];
+}
+
+/** The registry of a name such as `127.0.0.1:5000/a/b`. */
+export function registryOf(name: string): string {
+  return name.slice(0, name.indexOf('/'));
+}
+
+/** `name@sha256:…` or `name:tag`: skopeo takes one of the two. */
+export function atDigest(name: string, digest: Digest): string {
+  return `${name}@${digest}`;
+}
