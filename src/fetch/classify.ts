@@ -44,7 +44,7 @@ const TABLE: readonly (readonly [RegExp, FailureClass])[] = [
     { kind: 'refused', why: 'not-found' },
   ],
   [
-    /: unsupported(?::|$)|unsupported (?:manifest|media|schema|docker|mime)|cannot unmarshal|invalid character|unimplemented manifest/i,
+    /: unsupported(?::|$)|unsupported (?:manifest|media|schema|docker|mime)|invalid reference format|cannot unmarshal|invalid character|unimplemented manifest/i,
     { kind: 'refused', why: 'unsupported' },
   ],
 ];

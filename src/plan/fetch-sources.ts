@@ -11,16 +11,17 @@ export interface Source {
 
 /**
  * Mirrors first, in their order, then the image's own registry. For `ghcr.io/a/b` the mirror `HOST/PATH` is asked
- * for `HOST/PATH/ghcr.io/a/b`, as mirrors of several registries have it, then for `HOST/PATH/a/b`.
+ * for `HOST/PATH/ghcr.io/a/b`, as mirrors of several registries have it, then for `HOST/PATH/a/b`. Of a registry with
+ * a port only the second can be asked for.
  */
 export function sourcesOf(reference: Reference, mirrors: readonly string[]): readonly Source[] {
   return [
     ...mirrors.map((mirror) => {
       const base = mirror.replace(/^https?:\/\//, '').replace(/\/+$/, '');
-      return {
-        mirror: base,
-        names: [`${base}/${nameOf(reference)}`, `${base}/${reference.repository}`],
-      };
+      const short = `${base}/${reference.repository}`;
+      // A port's colon can't be part of a path.
+      const long = reference.registry.includes(':') ? [] : [`${base}/${nameOf(reference)}`];
+      return { mirror: base, names: [...long, short] };
     }),
     { names: [nameOf(reference)] },
   ];

@@ -1,0 +1,201 @@
+import type { FailureClass } from '../../../src/fetch/classify.ts';
+
+/** What skopeo 1.9.3 really said, recorded against a server with each fault; addresses and digests are replaced. */
+export const SKOPEO_OUTPUTS: readonly {
+  readonly name: string;
+  readonly stderr: string;
+  readonly expected: FailureClass;
+}[] = [
+  {
+    name: 'manifest 503',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-503@sha256:0000000000000000000000000000000000000000000000000000000000000000: reading manifest sha256:0000000000000000000000000000000000000000000000000000000000000000 in 127.0.0.1:5000/m-503: received unexpected HTTP status: 503 Service Unavailable"',
+  },
+  {
+    name: 'layer 503',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="reading blob sha256:0000000000000000000000000000000000000000000000000000000000000000: Error fetching blob: invalid status code from registry 503 (Service Unavailable)"',
+  },
+  {
+    name: 'manifest 500',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-500@sha256:0000000000000000000000000000000000000000000000000000000000000000: reading manifest sha256:0000000000000000000000000000000000000000000000000000000000000000 in 127.0.0.1:5000/m-500: received unexpected HTTP status: 500 Internal Server Error"',
+  },
+  {
+    name: 'layer 500',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="reading blob sha256:0000000000000000000000000000000000000000000000000000000000000000: Error fetching blob: invalid status code from registry 500 (Internal Server Error)"',
+  },
+  {
+    name: 'manifest 502',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-502@sha256:0000000000000000000000000000000000000000000000000000000000000000: reading manifest sha256:0000000000000000000000000000000000000000000000000000000000000000 in 127.0.0.1:5000/m-502: received unexpected HTTP status: 502 Bad Gateway"',
+  },
+  {
+    name: 'layer 502',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="reading blob sha256:0000000000000000000000000000000000000000000000000000000000000000: Error fetching blob: invalid status code from registry 502 (Bad Gateway)"',
+  },
+  {
+    name: 'manifest 504',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-504@sha256:0000000000000000000000000000000000000000000000000000000000000000: reading manifest sha256:0000000000000000000000000000000000000000000000000000000000000000 in 127.0.0.1:5000/m-504: received unexpected HTTP status: 504 Gateway Timeout"',
+  },
+  {
+    name: 'manifest 429',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-429@sha256:0000000000000000000000000000000000000000000000000000000000000000: reading manifest sha256:0000000000000000000000000000000000000000000000000000000000000000 in 127.0.0.1:5000/m-429: toomanyrequests: slow down"',
+  },
+  {
+    name: 'layer 429',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="reading blob sha256:0000000000000000000000000000000000000000000000000000000000000000: too many requests to registry"',
+  },
+  {
+    name: 'manifest 401',
+    expected: { kind: 'refused', why: 'unauthorized' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-401@sha256:0000000000000000000000000000000000000000000000000000000000000000: reading manifest sha256:0000000000000000000000000000000000000000000000000000000000000000 in 127.0.0.1:5000/m-401: unauthorized"',
+  },
+  {
+    name: 'layer 401',
+    expected: { kind: 'refused', why: 'unauthorized' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="reading blob sha256:0000000000000000000000000000000000000000000000000000000000000000: unable to retrieve auth token: invalid username/password: unauthorized"',
+  },
+  {
+    name: 'manifest 403',
+    expected: { kind: 'refused', why: 'denied' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-403@sha256:0000000000000000000000000000000000000000000000000000000000000000: reading manifest sha256:0000000000000000000000000000000000000000000000000000000000000000 in 127.0.0.1:5000/m-403: denied"',
+  },
+  {
+    name: 'layer 403',
+    expected: { kind: 'refused', why: 'denied' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="reading blob sha256:0000000000000000000000000000000000000000000000000000000000000000: Error fetching blob: invalid status code from registry 403 (Forbidden)"',
+  },
+  {
+    name: 'manifest 404',
+    expected: { kind: 'refused', why: 'not-found' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-404@sha256:0000000000000000000000000000000000000000000000000000000000000000: reading manifest sha256:0000000000000000000000000000000000000000000000000000000000000000 in 127.0.0.1:5000/m-404: manifest unknown"',
+  },
+  {
+    name: 'layer 404',
+    expected: { kind: 'refused', why: 'not-found' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="reading blob sha256:0000000000000000000000000000000000000000000000000000000000000000: Error fetching blob: invalid status code from registry 404 (Not Found)"',
+  },
+  {
+    name: 'manifest 404n',
+    expected: { kind: 'refused', why: 'not-found' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-404n@sha256:0000000000000000000000000000000000000000000000000000000000000000: reading manifest sha256:0000000000000000000000000000000000000000000000000000000000000000 in 127.0.0.1:5000/m-404n: name unknown"',
+  },
+  {
+    name: 'manifest 404p',
+    expected: { kind: 'refused', why: 'not-found' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-404p@sha256:0000000000000000000000000000000000000000000000000000000000000000: reading manifest sha256:0000000000000000000000000000000000000000000000000000000000000000 in 127.0.0.1:5000/m-404p: StatusCode: 404, 404 page not found"',
+  },
+  {
+    name: 'manifest reset',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-reset@sha256:0000000000000000000000000000000000000000000000000000000000000000: read tcp 127.0.0.1:40000->127.0.0.1:5000: read: connection reset by peer"',
+  },
+  {
+    name: 'layer reset',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="writing blob: happened during read: read tcp 127.0.0.1:40000->127.0.0.1:5000: read: connection reset by peer"',
+  },
+  {
+    name: 'manifest drop',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-drop@sha256:0000000000000000000000000000000000000000000000000000000000000000: Get \\"http://127.0.0.1:5000/v2/m-drop/manifests/sha256:0000000000000000000000000000000000000000000000000000000000000000\\": EOF"',
+  },
+  {
+    name: 'layer drop',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="reading blob sha256:0000000000000000000000000000000000000000000000000000000000000000: Get \\"http://127.0.0.1:5000/v2/b-drop/blobs/sha256:0000000000000000000000000000000000000000000000000000000000000000\\": EOF"',
+  },
+  {
+    name: 'manifest trunc',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/m-trunc@sha256:0000000000000000000000000000000000000000000000000000000000000000: unexpected EOF"',
+  },
+  {
+    name: 'layer trunc',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="writing blob: happened during read: unexpected EOF"',
+  },
+  {
+    name: 'layer truncchunk',
+    expected: { kind: 'mismatch' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="writing blob: happened during read: Digest did not match, expected sha256:0000000000000000000000000000000000000000000000000000000000000000, got sha256:0000000000000000000000000000000000000000000000000000000000000000"',
+  },
+  {
+    name: 'manifest html',
+    expected: { kind: 'mismatch' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="determining manifest MIME type for docker://127.0.0.1:5000/m-html@sha256:0000000000000000000000000000000000000000000000000000000000000000: Manifest does not match provided manifest digest sha256:0000000000000000000000000000000000000000000000000000000000000000"',
+  },
+  {
+    name: 'layer html',
+    expected: { kind: 'mismatch' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="writing blob: happened during read: Digest did not match, expected sha256:0000000000000000000000000000000000000000000000000000000000000000, got sha256:0000000000000000000000000000000000000000000000000000000000000000"',
+  },
+  {
+    name: 'manifest corrupt',
+    expected: { kind: 'mismatch' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="determining manifest MIME type for docker://127.0.0.1:5000/m-corrupt@sha256:0000000000000000000000000000000000000000000000000000000000000000: Manifest does not match provided manifest digest sha256:0000000000000000000000000000000000000000000000000000000000000000"',
+  },
+  {
+    name: 'layer corrupt',
+    expected: { kind: 'mismatch' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="writing blob: happened during read: Digest did not match, expected sha256:0000000000000000000000000000000000000000000000000000000000000000, got sha256:0000000000000000000000000000000000000000000000000000000000000000"',
+  },
+  {
+    name: 'connrefused',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:1/ok@sha256:0000000000000000000000000000000000000000000000000000000000000000: pinging container registry 127.0.0.1:1: Get \\"http://127.0.0.1:1/v2/\\": dial tcp 127.0.0.1:1: connect: connection refused"',
+  },
+  {
+    name: 'dns',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://nowhere.invalid/ok@sha256:0000000000000000000000000000000000000000000000000000000000000000: pinging container registry nowhere.invalid: Get \\"https://nowhere.invalid/v2/\\": dial tcp: lookup nowhere.invalid on 192.0.2.53:53: no such host"',
+  },
+  {
+    name: 'tlsplain',
+    expected: { kind: 'refused', why: 'denied' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/ok@sha256:0000000000000000000000000000000000000000000000000000000000000000: pinging container registry 127.0.0.1:5000: Get \\"https://127.0.0.1:5000/v2/\\": http: server gave HTTP response to HTTPS client"',
+  },
+  {
+    name: 'tlscut',
+    expected: { kind: 'temporary', known: true },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/ok@sha256:0000000000000000000000000000000000000000000000000000000000000000: pinging container registry 127.0.0.1:5000: Get \\"https://127.0.0.1:5000/v2/\\": EOF"',
+  },
+];
