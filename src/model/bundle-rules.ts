@@ -61,6 +61,15 @@ export function checkRules(raw: RawBundle): readonly Violation[] {
     const detail = isTemplate(path) ? undefined : pathProblem(path);
     if (detail !== undefined) add(['files', path], 'key', detail);
   }
+  for (const [path, file] of Object.entries(raw.files ?? {})) {
+    if (!isJson(file.json)) {
+      add(
+        ['files', path, 'json'],
+        'value',
+        'it holds a number that JSON does not have (.inf or .nan)',
+      );
+    }
+  }
   for (const { path, part, text } of templatesOf(raw)) {
     const parts = parseTemplate(text);
     if (!parts.ok) add(path, part, parts.failure.detail);
@@ -182,6 +191,11 @@ function nameProblem(
 /** Texts that end as an address. */
 function isAddress(path: Violation['path']): boolean {
   return path[0] === 'vars' || path[0] === 'catalog' || path[2] === 'url';
+}
+
+function isJson(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  return typeof value !== 'object' || value === null || Object.values(value).every(isJson);
 }
 
 interface FoundTemplate {

@@ -1,0 +1,188 @@
+import type { Digest } from '../model/digest.ts';
+import { digestOf } from '../model/digest.ts';
+import type { FilePin, TargetPins } from '../model/pins.ts';
+import type { Reference } from '../model/reference.ts';
+import { formatReference, nameOf, parseReference, taggedName } from '../model/reference.ts';
+import { unreachable } from '../model/result.ts';
+import type { Wanted, WantedFile } from './wanted.ts';
+
+/**
+ * Where the pins are of another state of the bundle: phrases in a fixed order, none where they fit. What tags mean by
+ * now at the registry is not asked: `moved` tells that, after pinning anew.
+ */
+export function stale(wanted: Wanted, pins: TargetPins): readonly string[] {
+  const differences: string[] = [];
+  const from = pins.catalog?.from;
+  if (from !== wanted.catalog?.from) {
+    differences.push(
+      `catalog: ${from ?? 'none'} is pinned, the bundle names ${wanted.catalog?.from ?? 'none'}`,
+    );
+  }
+  for (const name of union(wanted.images, pins.images)) {
+    const where = `images.${name}`;
+    const image = own(wanted.images, name);
+    const pin = own(pins.images, name);
+    if (image === undefined) differences.push(`${where} is pinned and not in the bundle`);
+    else if (pin === undefined) differences.push(`${where} is not pinned`);
+    else {
+      differences.push(
+        ...referenceDifferences(
+          where,
+          image.reference,
+          pin.reference,
+          pin.index ?? pin.manifest.digest,
+        ),
+      );
+      if (image.names.join(' ') !== [...pin.names].sort().join(' ')) {
+        differences.push(
+          `${where}: its names are pinned as ${pin.names.join(', ')}, and are ${image.names.join(', ')}`,
+        );
+      }
+    }
+  }
+  for (const path of union(wanted.files, pins.files)) {
+    const where = `files.${path}`;
+    const file = own(wanted.files, path);
+    const pin = own(pins.files, path);
+    if (file === undefined) differences.push(`${where} is pinned and not in the bundle`);
+    else if (pin === undefined) differences.push(`${where} is not pinned`);
+    else differences.push(...fileDifferences(where, file, pin));
+  }
+  if (pins.dind === undefined) differences.push('the dind image is not pinned');
+  else {
+    const digest = pins.dind.index ?? Object.values(pins.dind.platforms)[0]?.manifest.digest;
+    differences.push(
+      ...referenceDifferences('engine.dind', wanted.dind, pins.dind.reference, digest),
+    );
+  }
+  return differences;
+}
+
+/** What pinning anew changed, such as `core: 2026.8.3 sha256:01ba4719… → sha256:2c26b46b…`: for `pin --check`. */
+export function moved(before: TargetPins, after: TargetPins): readonly string[] {
+  const changes: string[] = [];
+  const compare = <T>(
+    old: Readonly<Record<string, T>>,
+    now: Readonly<Record<string, T>>,
+    prefix: string,
+    describe: (a: T, b: T) => string | undefined,
+  ): void => {
+    for (const name of union(old, now)) {
+      const a = own(old, name);
+      const b = own(now, name);
+      if (a === undefined) changes.push(`${prefix}${name}: added`);
+      else if (b === undefined) changes.push(`${prefix}${name}: removed`);
+      else {
+        const change = describe(a, b);
+        if (change !== undefined) changes.push(`${prefix}${name}: ${change}`);
+      }
+    }
+  };
+  compare(before.images, after.images, '', (a, b) =>
+    describeMove(
+      { reference: a.reference, digest: a.manifest.digest, names: a.names },
+      { reference: b.reference, digest: b.manifest.digest, names: b.names },
+    ),
+  );
+  compare(before.files, after.files, '', (a, b) => {
+    if (a.sha256 !== b.sha256) return `${short(a.sha256)} → ${short(b.sha256)}`;
+    if (a.mode !== b.mode) return `mode ${a.mode} → ${b.mode}`;
+    return a.url === b.url ? undefined : `${a.url ?? 'the bundle'} → ${b.url ?? 'the bundle'}`;
+  });
+  const dindOf = (pins: TargetPins): Readonly<Record<string, string>> =>
+    pins.dind === undefined ? {} : { dind: pins.dind.reference };
+  compare(dindOf(before), dindOf(after), '', (a, b) =>
+    describeMove({ reference: a }, { reference: b }),
+  );
+  return changes;
+}
+
+function referenceDifferences(
+  where: string,
+  wanted: Reference,
+  pinned: string,
+  digest: Digest | undefined,
+): readonly string[] {
+  const parsed = parseReference(pinned);
+  if (!parsed.ok) return [`${where}: ${parsed.failure.detail}`];
+  const reference = parsed.value;
+  if (
+    nameOf(reference) !== nameOf(wanted) ||
+    reference.tag !== wanted.tag ||
+    (wanted.digest ?? reference.digest) !== reference.digest
+  ) {
+    const shown = wanted.digest === undefined ? (taggedName(reference) ?? pinned) : pinned;
+    return [`${where}: ${shown} is pinned, the bundle wants ${formatReference(wanted)}`];
+  }
+  if (digest !== undefined && reference.digest !== digest) {
+    return [
+      `${where}: its reference says ${short(reference.digest)}, and the digests beside it are of ${short(digest)}`,
+    ];
+  }
+  return [];
+}
+
+function fileDifferences(where: string, file: WantedFile, pin: FilePin): readonly string[] {
+  const differences: string[] = [];
+  switch (file.kind) {
+    case 'url':
+      if (pin.url !== file.url) {
+        differences.push(
+          `${where}: ${pin.url ?? 'content of the bundle'} is pinned, the bundle names ${file.url}`,
+        );
+      }
+      break;
+    case 'content':
+      if (pin.url !== undefined) {
+        differences.push(`${where}: ${pin.url} is pinned, the bundle holds its content`);
+      } else if (pin.sha256 !== digestOf(file.content)) {
+        differences.push(`${where}: its content changed`);
+      }
+      break;
+    default:
+      return unreachable(file);
+  }
+  if (pin.mode !== file.mode) {
+    differences.push(`${where}: mode ${pin.mode} is pinned, the bundle says ${file.mode}`);
+  }
+  return differences;
+}
+
+interface Pinned {
+  readonly reference: string;
+  readonly digest?: Digest;
+  readonly names?: readonly string[];
+}
+
+function describeMove(before: Pinned, after: Pinned): string | undefined {
+  const a = parseReference(before.reference);
+  const b = parseReference(after.reference);
+  if (!a.ok || !b.ok) return before.reference === after.reference ? undefined : 'changed';
+  const digestA = short(a.value.digest);
+  const digestB = short(b.value.digest);
+  if (nameOf(a.value) !== nameOf(b.value)) {
+    return `${taggedName(a.value) ?? nameOf(a.value)} ${digestA} → ${taggedName(b.value) ?? nameOf(b.value)} ${digestB}`;
+  }
+  const tagA = a.value.tag === undefined ? '' : `${a.value.tag} `;
+  const tagB = b.value.tag === undefined ? '' : `${b.value.tag} `;
+  if (tagA !== tagB) return `${tagA}${digestA} → ${tagB}${digestB}`;
+  if (a.value.digest !== b.value.digest) return `${tagA}${digestA} → ${digestB}`;
+  if (before.digest !== after.digest) {
+    return `${tagA}manifest ${short(before.digest)} → ${short(after.digest)}`;
+  }
+  const [namesA, namesB] = [before.names?.join(', '), after.names?.join(', ')];
+  return namesA === namesB ? undefined : `names ${namesA ?? ''} → ${namesB ?? ''}`;
+}
+
+/** Enough of a digest to tell it from others. */
+function short(digest: Digest | undefined): string {
+  return digest === undefined ? 'no digest' : `${digest.slice(0, 'sha256:'.length + 12)}…`;
+}
+
+function union(a: object, b: object): readonly string[] {
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].sort();
+}
+
+function own<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
+}
