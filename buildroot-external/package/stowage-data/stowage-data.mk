@@ -91,7 +91,7 @@ STOWAGE_DATA_POST_DOWNLOAD_HOOKS += STOWAGE_DATA_FETCH
 # Buildroot itself needs no root: say so before the one step that does.
 ifeq ($(STOWAGE_DATA_LOADER),dind)
 define STOWAGE_DATA_SAY_ROOT
-	@$(call MESSAGE,"The dind loader mounts the image, which takes Docker and root (by sudo, unless you are root)")
+	@$(call MESSAGE,"The dind loader mounts the image: it needs Docker and root (by sudo unless you are root)")
 endef
 STOWAGE_DATA_PRE_BUILD_HOOKS += STOWAGE_DATA_SAY_ROOT
 endif
