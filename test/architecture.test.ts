@@ -58,9 +58,9 @@ const imports = files.flatMap(importsOf);
 
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(SOURCE, file), 'utf8');
-  return [...text.matchAll(/^(?:import|export)\b[^'"]*?from\s+'([^']+)'|\bimport\('([^']+)'\)/gms)].map(
-    (match) => ({ file, from: match[1] ?? match[2] ?? '' }),
-  );
+  return [
+    ...text.matchAll(/^(?:import|export)\b[^'"]*?from\s+'([^']+)'|\bimport\('([^']+)'\)/gms),
+  ].map((match) => ({ file, from: match[1] ?? match[2] ?? '' }));
 }
 
 function folderOf(file: string): string {
@@ -82,7 +82,9 @@ test('folders import only what they may', () => {
     .filter(({ from }) => from.startsWith('.'))
     .map(({ file, from }) => ({
       file,
-      target: relative(SOURCE, join(SOURCE, dirname(file), from)).split(sep).join('/'),
+      target: relative(SOURCE, join(SOURCE, dirname(file), from))
+        .split(sep)
+        .join('/'),
     }))
     .filter(({ file, target }) => {
       // The schemas at the root are the model's data.
@@ -95,7 +97,9 @@ test('folders import only what they may', () => {
 
 test('dependencies stay where they belong', () => {
   const wrong = imports.filter(({ file, from }) => {
-    const name = Object.keys(ONLY_IN).find((known) => from === known || from.startsWith(`${known}/`));
+    const name = Object.keys(ONLY_IN).find(
+      (known) => from === known || from.startsWith(`${known}/`),
+    );
     return name !== undefined && !(ONLY_IN[name] ?? []).some((place) => file.startsWith(place));
   });
   assert.deepEqual(wrong, []);

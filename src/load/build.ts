@@ -16,6 +16,8 @@ import { makeWorkDirectory, removeWorkDirectory, workDirectoryOf } from './work-
 export interface BuildOptions {
   /** Absolute path of the data image; data.json goes beside it. */
   readonly output: string;
+  /** Checks all that can be checked, and changes nothing. */
+  readonly dryRun: boolean;
   /** The dind image's platform, where the loader runs one. */
   readonly dindPlatform?: string;
   /** Proves the finished image before it gets its name: the verifier, which loaders know nothing of. */
@@ -24,9 +26,9 @@ export interface BuildOptions {
   readonly describe: (filled: Filled, size: number) => string;
 }
 
-/** `size` in bytes. */
 export interface Built {
-  readonly size: number;
+  /** Bytes; absent after a dry run. */
+  readonly size?: number;
 }
 
 /** Free space, in bytes, under which a file system counts as full: what a failure in it was really about. */
@@ -45,21 +47,19 @@ export async function build(
   const directory = dirname(options.output);
   const checked = await checkDirectory(directory, options.output);
   if (!checked.ok) return checked;
+  if (options.dryRun) {
+    const ready = await checkInputs(request, options, context);
+    return ready.ok ? ok({}) : ready;
+  }
   const lock = await acquireLock(`${workDirectoryOf(options.output)}.lock`, context, {
     what: options.output,
   });
   if (!lock.ok) return lock;
   try {
-    const users = await usersOf(options.output);
-    if (users.length > 0)
-      return fail({ reason: 'output-in-use', output: options.output, by: users });
-    context.report({ type: 'step', step: 'check store' });
-    const complete = await checkStore(request, options.dindPlatform);
-    if (!complete.ok) return complete;
+    const ready = await checkInputs(request, options, context);
+    if (!ready.ok) return ready;
     const reaped = await loader.reap(context);
     if (!reaped.ok) return reaped;
-    const room = await checkSpace(request, directory);
-    if (!room.ok) return room;
     const built = await buildLocked(request, options, loader, context);
     if (built.ok || built.failure.reason === 'interrupted') return built;
     const left = await availableSpace(directory);
@@ -75,6 +75,19 @@ export async function build(
   } finally {
     await lock.value.release();
   }
+}
+
+async function checkInputs(
+  request: BuildRequest,
+  options: BuildOptions,
+  context: Context,
+): Promise<Result<void>> {
+  const users = await usersOf(options.output);
+  if (users.length > 0) return fail({ reason: 'output-in-use', output: options.output, by: users });
+  context.report({ type: 'step', step: 'check store' });
+  const complete = await checkStore(request, options.dindPlatform);
+  if (!complete.ok) return complete;
+  return checkSpace(request, dirname(options.output));
 }
 
 async function buildLocked(

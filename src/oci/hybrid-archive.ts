@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import type { Readable } from 'node:stream';
 import type { Pack } from 'tar-stream';
@@ -109,29 +110,35 @@ async function addText(archive: Pack, name: string, value: unknown): Promise<voi
 async function addBlob(archive: Pack, blob: Descriptor, path: string): Promise<void> {
   const hash = createHash('sha256');
   let size = 0;
+  // Before the entry is begun: a broken entry breaks the archive with an error of its own.
+  const file = await openBlob(blob.digest, path);
   const entry = archive.entry({ ...FIXED, name: blobEntry(blob.digest), size: blob.size });
+  await pipeline(
+    file.createReadStream({ highWaterMark: 1024 * 1024 }),
+    async function* (chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        size += chunk.length;
+        if (size > blob.size) throw new BlobMismatch(blob.digest, 'wrong size');
+        hash.update(chunk);
+        yield chunk;
+      }
+      // Before the entry ends: a reader must not see a complete entry with the wrong content.
+      if (size !== blob.size) throw new BlobMismatch(blob.digest, 'wrong size');
+      if (digestFromHex(hash.digest('hex')) !== blob.digest)
+        throw new BlobMismatch(blob.digest, 'wrong digest');
+    },
+    entry,
+  );
+}
+
+async function openBlob(digest: Digest, path: string): Promise<FileHandle> {
   try {
-    await pipeline(
-      createReadStream(path, { highWaterMark: 1024 * 1024 }),
-      async function* (chunks: AsyncIterable<Buffer>) {
-        for await (const chunk of chunks) {
-          size += chunk.length;
-          if (size > blob.size) throw new BlobMismatch(blob.digest, 'wrong size');
-          hash.update(chunk);
-          yield chunk;
-        }
-        // Before the entry ends: a reader must not see a complete entry with the wrong content.
-        if (size !== blob.size) throw new BlobMismatch(blob.digest, 'wrong size');
-        if (digestFromHex(hash.digest('hex')) !== blob.digest)
-          throw new BlobMismatch(blob.digest, 'wrong digest');
-      },
-      entry,
-    );
+    const file = await open(path, 'r');
+    if ((await file.stat()).isFile()) return file;
+    await file.close();
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') throw new BlobMismatch(blob.digest, 'missing', { cause: error });
-    if (code === 'EACCES' || code === 'EIO' || code === 'EISDIR')
-      throw new BlobMismatch(blob.digest, 'unreadable', { cause: error });
-    throw error;
+    throw new BlobMismatch(digest, code === 'ENOENT' ? 'missing' : 'unreadable', { cause: error });
   }
+  throw new BlobMismatch(digest, 'unreadable');
 }

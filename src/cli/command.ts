@@ -1,0 +1,46 @@
+import type { InferredOptionTypes, Options, PositionalOptions } from 'yargs';
+import type { Context } from '../model/event.ts';
+import type { Result } from '../model/result.ts';
+
+/** What a verb is given besides its options: everything that comes from the environment. */
+export interface Surroundings extends Context {
+  /** From the environment: HTTP_PROXY and its kin, by lower-case name. */
+  readonly proxies: Readonly<Record<'http_proxy' | 'https_proxy' | 'no_proxy', string | undefined>>;
+  readonly home: string | undefined;
+  /** SOURCE_DATE_EPOCH in seconds where it is set, else now. */
+  readonly epoch: number;
+  /** This machine, as `formatPlatform` prints it: `linux/amd64`. */
+  readonly builderPlatform: string;
+  readonly version: string;
+}
+
+/** What a verb did: `text` for people, `json` for `--json`. */
+export interface Outcome {
+  readonly text: string;
+  readonly json: unknown;
+  /** Where what was asked for is an answer and no success: `doctor`. */
+  readonly exitCode?: number;
+}
+
+/** One verb of the command line. */
+export interface Command {
+  readonly name: string;
+  readonly describe: string;
+  readonly options: Readonly<Record<string, Options>>;
+  readonly positional?: { readonly name: string; readonly option: PositionalOptions };
+  readonly run: (args: never, surroundings: Surroundings) => Promise<Result<Outcome>>;
+}
+
+/** Ties the type of `run`'s arguments to the options. */
+export function defineCommand<O extends Record<string, Options>>(command: {
+  readonly name: string;
+  readonly describe: string;
+  readonly options: O;
+  readonly positional?: { readonly name: string; readonly option: PositionalOptions };
+  readonly run: (
+    args: InferredOptionTypes<O> & { readonly image?: string; readonly 'dry-run': boolean },
+    surroundings: Surroundings,
+  ) => Promise<Result<Outcome>>;
+}): Command {
+  return command;
+}

@@ -1,0 +1,157 @@
+import { resolve } from 'node:path';
+import { estimateContent } from '../../plan/size.ts';
+import type { Wanted } from '../../plan/wanted.ts';
+import { parseSize } from '../../model/bundle-size.ts';
+import { layerCompression } from '../../model/media-types.ts';
+import type { Result } from '../../model/result.ts';
+import { fail, ok } from '../../model/result.ts';
+import { gzipSize } from '../../oci/gzip-size.ts';
+import { build } from '../../load/build.ts';
+import { DindLoader } from '../../load/dind/dind-loader.ts';
+import { formatBytes } from '../../report/describe-failure.ts';
+import { openStore } from '../../store/store.ts';
+import { verifyDataImage } from '../../verify/verify.ts';
+import { defineCommand } from '../command.ts';
+import { formatDataDocument } from '../data-document.ts';
+import { readBundleFiles, readPinsFile } from '../inputs.ts';
+import {
+  bundleOption,
+  engineVersionOptions,
+  loaderOption,
+  pinsOption,
+  storeOption,
+  targetOptions,
+} from '../options.ts';
+import { pinnedTarget } from '../target.ts';
+
+export const buildCommand = defineCommand({
+  name: 'build',
+  describe: 'turn the store and the pins into a data image; uses no network',
+  options: {
+    ...bundleOption,
+    ...pinsOption,
+    ...storeOption,
+    output: {
+      type: 'string',
+      alias: 'o',
+      requiresArg: true,
+      demandOption: true,
+      describe: 'the data image; data.json is written beside it',
+    },
+    ...targetOptions,
+    ...engineVersionOptions,
+    ...loaderOption,
+    size: {
+      type: 'string',
+      requiresArg: true,
+      describe: "the partition's size, such as 1280M, or auto; instead of the bundle's",
+    },
+    label: {
+      type: 'string',
+      requiresArg: true,
+      describe: "the partition's label, instead of the bundle's",
+    },
+    engine: {
+      choices: ['docker', 'podman'] as const,
+      default: 'docker' as const,
+      describe: "the builder's container engine, for the dind loader",
+    },
+    privileged: {
+      type: 'boolean',
+      default: false,
+      describe: 'give the dind container every right, where the engine allows no less',
+    },
+  },
+  async run(args, surroundings) {
+    const start = performance.now();
+    const bundle = await readBundleFiles(args.bundle.map(String));
+    if (!bundle.ok) return bundle;
+    const pinsFile = await readPinsFile(args.pins);
+    if (!pinsFile.ok) return pinsFile;
+    const target = pinnedTarget(bundle.value, pinsFile.value, args.pins, args);
+    if (!target.ok) return target;
+    const { pins } = target.value;
+    const wanted = withPartition(target.value.wanted, args);
+    if (!wanted.ok) return wanted;
+    const store = await openStore(args.store);
+    if (!store.ok) return store;
+    const content = estimateContent(pins, (layer) =>
+      layerCompression(layer.mediaType) === 'none'
+        ? layer.size
+        : gzipSize(store.value.blobPath(layer.digest)),
+    );
+    const output = resolve(args.output);
+    const { partition } = wanted.value;
+    const expected = { pins, dataRoot: partition.dataRoot, label: partition.label };
+    const built = await build(
+      { wanted: wanted.value, pins, store: store.value, content, epoch: surroundings.epoch },
+      {
+        output,
+        dryRun: args['dry-run'],
+        dindPlatform: surroundings.builderPlatform,
+        prove: async (image) => {
+          const verified = await verifyDataImage(image, expected, surroundings);
+          return verified.ok ? ok() : verified;
+        },
+        describe: (filled, size) =>
+          formatDataDocument({
+            file: output,
+            size,
+            loader: args.loader,
+            wanted: wanted.value,
+            pins,
+            tools: { stowage: surroundings.version, ...filled.tools },
+          }),
+      },
+      new DindLoader({
+        engine: args.engine,
+        privileged: args.privileged,
+        builderPlatform: surroundings.builderPlatform,
+      }),
+      surroundings,
+    );
+    if (!built.ok) return built;
+    const images = Object.keys(pins.images).length;
+    const elapsed = performance.now() - start;
+    if (built.value.size === undefined)
+      return ok({
+        text: `${args.output}: would be built from ${images} images\n`,
+        json: { output, images, built: false },
+      });
+    surroundings.report({ type: 'built', output, size: built.value.size, images, elapsed });
+    return ok({
+      text: `${args.output}: ${formatBytes(built.value.size)}, ${images} images\n`,
+      json: { output, images, built: true, size: built.value.size },
+    });
+  },
+});
+
+/** The options that overrule the bundle's partition. */
+function withPartition(
+  wanted: Wanted,
+  args: { readonly size?: string | undefined; readonly label?: string | undefined },
+): Result<Wanted> {
+  let { size, label } = wanted.partition;
+  if (args.size !== undefined) {
+    const parsed = parseSize(args.size);
+    if (parsed === undefined)
+      return fail({
+        reason: 'invalid-option',
+        option: '--size',
+        value: args.size,
+        expected: 'auto, or a size such as 1280M or 2G',
+      });
+    size = parsed;
+  }
+  if (args.label !== undefined) {
+    if (args.label === '' || Buffer.byteLength(args.label) > 16)
+      return fail({
+        reason: 'invalid-option',
+        option: '--label',
+        value: args.label,
+        expected: 'at most 16 bytes',
+      });
+    label = args.label;
+  }
+  return ok({ ...wanted, partition: { ...wanted.partition, size, label } });
+}

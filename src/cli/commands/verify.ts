@@ -1,0 +1,92 @@
+import { resolve } from 'node:path';
+import { dataDocumentOf } from '../../load/build.ts';
+import type { TargetPins } from '../../model/pins.ts';
+import type { Result } from '../../model/result.ts';
+import { fail, ok } from '../../model/result.ts';
+import { selectTarget } from '../../plan/select-target.ts';
+import { formatBytes } from '../../report/describe-failure.ts';
+import { verifyDataImage } from '../../verify/verify.ts';
+import { defineCommand } from '../command.ts';
+import { readDataDocument } from '../data-document.ts';
+import { readPinsFile } from '../inputs.ts';
+import { pinsOption, targetOptions } from '../options.ts';
+import type { TargetArguments } from '../target.ts';
+import { parseChoice } from '../target.ts';
+
+export const verifyCommand = defineCommand({
+  name: 'verify',
+  describe: 'compare a data image with its pins, byte for byte; no root, no daemon',
+  positional: { name: 'image', option: { type: 'string', describe: 'the data image' } },
+  options: {
+    pins: {
+      ...pinsOption.pins,
+      demandOption: false,
+      describe: 'the pins file; the data.json beside the image without it',
+    },
+    ...targetOptions,
+    'data-root': {
+      type: 'string',
+      requiresArg: true,
+      describe: "the engine's data root on the partition; data.json's, or docker, without it",
+    },
+  },
+  async run(args, surroundings) {
+    const image = resolve(args.image ?? '');
+    const beside = dataDocumentOf(image);
+    const document = await readDataDocument(beside);
+    // With pins given, data.json is only a convenience: it may be another's, or nobody's.
+    if (!document.ok && args.pins === undefined) return document;
+    const known = document.ok ? document.value : undefined;
+    if (args.pins === undefined && known === undefined)
+      return fail({
+        reason: 'invalid-option',
+        option: '--pins',
+        value: '',
+        expected: `a pins file, as there is no ${beside}`,
+      });
+    const pins =
+      args.pins === undefined && known !== undefined
+        ? ok(known.pins)
+        : await choosePins(args.pins ?? '', args, known?.pins);
+    if (!pins.ok) return pins;
+    const verified = await verifyDataImage(
+      image,
+      {
+        pins: pins.value,
+        dataRoot: args['data-root'] ?? known?.dataRoot ?? 'docker',
+        label: known?.label,
+      },
+      surroundings,
+    );
+    if (!verified.ok) return verified;
+    const { images, blobs, bytes, snapshots, files } = verified.value;
+    return ok({
+      text: `${args.image ?? ''}: ok: ${images} images, ${blobs} blobs (${formatBytes(bytes)}), ${snapshots} snapshots and ${files} files are as pinned\n`,
+      json: { image, verified: true, ...verified.value },
+    });
+  },
+});
+
+/** The target that was asked for, else the one that data.json says the image was built for. */
+async function choosePins(
+  file: string,
+  args: TargetArguments,
+  baked: TargetPins | undefined,
+): Promise<Result<TargetPins>> {
+  const pins = await readPinsFile(file);
+  if (!pins.ok) return pins;
+  if (pins.value === undefined) return fail({ reason: 'no-pins', file });
+  const choice = parseChoice(args);
+  if (!choice.ok) return choice;
+  const selected = selectTarget(pins.value, file, choice.value, undefined);
+  if (selected.ok || selected.failure.reason !== 'target-ambiguous' || baked === undefined)
+    return selected;
+  const { platform, machine, set } = baked.target;
+  const same = Object.values(pins.value.targets).find(
+    ({ target }) =>
+      target.platform === platform &&
+      target.machine === machine &&
+      JSON.stringify(target.set) === JSON.stringify(set),
+  );
+  return same === undefined ? selected : ok(same);
+}

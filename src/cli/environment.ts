@@ -1,0 +1,54 @@
+import type { Options } from 'yargs';
+import { parsePlatform, formatPlatform } from '../model/platform.ts';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+import type { Surroundings } from './command.ts';
+
+/** The one module that reads the environment. */
+export const environment = process.env;
+
+/**
+ * Values for options from `STOWAGE_<NAME>`, `-` as `_`: lists are separated by white space, flags are `1` or
+ * `true`. An empty value is none. What is on the command line goes before.
+ */
+export function optionsFromEnvironment(
+  options: Readonly<Record<string, Options>>,
+): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries(options)) {
+    const text = environment[`STOWAGE_${name.replaceAll('-', '_').toUpperCase()}`];
+    if (text === undefined || text.trim() === '') continue;
+    if (option.type === 'array') values[name] = text.trim().split(/\s+/);
+    else if (option.type === 'boolean') values[name] = text === '1' || text === 'true';
+    else if (option.type === 'number') values[name] = Number(text);
+    else values[name] = text;
+  }
+  return values;
+}
+
+/** What verbs need to know of the machine and the user's environment. */
+export function surroundings(version: string): Result<Omit<Surroundings, 'report' | 'signal'>> {
+  const epoch = environment['SOURCE_DATE_EPOCH'];
+  if (epoch !== undefined && !/^\d{1,10}$/.test(epoch))
+    return fail({
+      reason: 'invalid-option',
+      option: 'SOURCE_DATE_EPOCH',
+      value: epoch,
+      expected: 'seconds since 1970',
+    });
+  const builder = parsePlatform(process.arch === 'x64' ? 'amd64' : process.arch);
+  if (!builder.ok) return builder;
+  const either = (name: string): string | undefined =>
+    environment[name] ?? environment[name.toUpperCase()];
+  return ok({
+    proxies: {
+      http_proxy: either('http_proxy'),
+      https_proxy: either('https_proxy'),
+      no_proxy: either('no_proxy'),
+    },
+    home: environment['HOME'],
+    epoch: epoch === undefined ? Math.floor(Date.now() / 1000) : Number(epoch),
+    builderPlatform: formatPlatform(builder.value),
+    version,
+  });
+}

@@ -1,0 +1,118 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { replaceFile } from '../store/content.ts';
+import { errorCode, fileFailure } from '../store/file-failure.ts';
+import type { Bundle } from '../model/bundle.ts';
+import { readBundles } from '../model/bundle-document.ts';
+import type { InvalidDocument } from '../model/failure.ts';
+import type { Pins } from '../model/pins.ts';
+import { formatPins, parsePins } from '../model/pins-document.ts';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+
+/** The user's files, as the verbs take them. */
+
+export async function readBundleFiles(paths: readonly string[]): Promise<Result<Bundle>> {
+  const files: { path: string; text: string }[] = [];
+  for (const path of paths) {
+    const text = await readText(path, 'bundle');
+    if (!text.ok) return text;
+    files.push({ path, text: text.value });
+  }
+  return readBundles(files);
+}
+
+/** Undefined where there is no such file. */
+export async function readPinsFile(file: string): Promise<Result<Pins | undefined>> {
+  try {
+    return parsePins(await readFile(file, 'utf8'), file);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return ok(undefined);
+    return fail(unreadable(error, file, 'pins'));
+  }
+}
+
+/** Writes the file only where its text changes; tells whether it did. */
+export async function writePinsFile(file: string, pins: Pins): Promise<Result<boolean>> {
+  const text = formatPins(pins);
+  try {
+    if ((await readFile(file, 'utf8').catch(() => undefined)) === text) return ok(false);
+    await replaceFile(resolve(file), text);
+    return ok(true);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT')
+      return fail({
+        reason: 'invalid-option',
+        option: '--pins',
+        value: file,
+        expected: 'a file in a directory that exists',
+      });
+    return fail(fileFailure(error, file, 'writing the pins'));
+  }
+}
+
+export async function readText(
+  path: string,
+  kind: InvalidDocument['kind'],
+): Promise<Result<string>> {
+  try {
+    return ok(await readFile(path, 'utf8'));
+  } catch (error) {
+    return fail(unreadable(error, path, kind));
+  }
+}
+
+/** `--set a=b --set c=d`. */
+export function parseSettings(settings: readonly string[] = []): Result<Record<string, string>> {
+  const values: Record<string, string> = {};
+  for (const setting of settings) {
+    const equals = setting.indexOf('=');
+    if (equals < 1)
+      return fail({
+        reason: 'invalid-option',
+        option: '--set',
+        value: setting,
+        expected: 'NAME=VALUE',
+      });
+    values[setting.slice(0, equals)] = setting.slice(equals + 1);
+  }
+  return ok(values);
+}
+
+/** `5,15,45` to milliseconds. */
+export function parseDelays(text: string): Result<number[]> {
+  const delays = text === '' ? [] : text.split(',').map(Number);
+  if (delays.every((delay) => Number.isFinite(delay) && delay >= 0))
+    return ok(delays.map((delay) => delay * 1000));
+  return fail({
+    reason: 'invalid-option',
+    option: '--retry-delays',
+    value: text,
+    expected: 'seconds, separated by commas',
+  });
+}
+
+/** A whole number of at least one. */
+export function parseCount(option: string, value: number): Result<number> {
+  if (Number.isSafeInteger(value) && value >= 1) return ok(value);
+  return fail({
+    reason: 'invalid-option',
+    option,
+    value: String(value),
+    expected: 'a whole number, at least 1',
+  });
+}
+
+function unreadable(error: unknown, file: string, kind: InvalidDocument['kind']): InvalidDocument {
+  const code = errorCode(error);
+  if (code === undefined) throw error;
+  const detail =
+    code === 'ENOENT'
+      ? 'there is no such file'
+      : code === 'EISDIR'
+        ? 'this is a directory'
+        : code === 'EACCES'
+          ? 'no right to read it'
+          : (error as Error).message;
+  return { reason: 'invalid-document', kind, file, problems: [{ detail }] };
+}

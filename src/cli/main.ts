@@ -1,0 +1,157 @@
+import { setDefaultResultOrder } from 'node:dns';
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import type { Report } from '../model/event.ts';
+import type { Failure } from '../model/failure.ts';
+import { exitCodeOf } from '../model/failure.ts';
+import { describeFailure } from '../report/describe-failure.ts';
+import type { Command, Outcome } from './command.ts';
+import { commands } from './commands/index.ts';
+import { environment, optionsFromEnvironment, surroundings } from './environment.ts';
+import { jsonLogger, plainLogger, prettyLogger } from './loggers.ts';
+import { globalOptions } from './options.ts';
+
+/** The composition root: options in, one command run, an exit code out. */
+declare const STOWAGE_VERSION: string;
+const VERSION = typeof STOWAGE_VERSION === 'string' ? STOWAGE_VERSION : '0.0.0-source';
+
+interface GlobalArguments {
+  readonly log?: 'plain' | 'json' | 'pretty' | undefined;
+  readonly json: boolean;
+  readonly debug: boolean;
+}
+
+const writeError = (text: string): void => {
+  process.stderr.write(text);
+};
+
+export async function main(argv: readonly string[]): Promise<number> {
+  let code = 0;
+  let parser = yargs([...argv])
+    .scriptName('stowage')
+    .usage('$0 COMMAND: container images into firmware')
+    .version(VERSION)
+    .options(globalOptions)
+    .config(optionsFromEnvironment(globalOptions))
+    .group(Object.keys(globalOptions), 'Always:')
+    .strict()
+    .demandCommand(1, 'which command?')
+    .recommendCommands()
+    .parserConfiguration({ 'camel-case-expansion': false, 'parse-positional-numbers': false })
+    .wrap(100)
+    .exitProcess(false)
+    .fail((message: string | undefined, error: Error | undefined) => {
+      throw error ?? new UsageError(message ?? 'unknown option');
+    });
+  for (const command of commands) {
+    const { positional } = command;
+    parser = parser.command(
+      positional === undefined ? command.name : `${command.name} <${positional.name}>`,
+      command.describe,
+      (builder) => {
+        const own = builder
+          .options(command.options)
+          .config(optionsFromEnvironment(command.options));
+        return positional === undefined ? own : own.positional(positional.name, positional.option);
+      },
+      async (args) => {
+        code = await run(command, args as unknown as GlobalArguments);
+      },
+    );
+  }
+  try {
+    await parser.parseAsync();
+    return code;
+  } catch (error) {
+    if (!(error instanceof UsageError) && (error as Error).name !== 'YError') throw error;
+    writeError(
+      `stowage: ${(error as Error).message}\n  hint: stowage --help, stowage COMMAND --help\n`,
+    );
+    return 2;
+  }
+}
+
+class UsageError extends Error {}
+
+async function run(command: Command, args: GlobalArguments): Promise<number> {
+  const twice = Object.entries(args).find(
+    ([name, value]) =>
+      Array.isArray(value) &&
+      command.options[name]?.type !== 'array' &&
+      name.length > 1 &&
+      name in command.options,
+  );
+  if (twice !== undefined) throw new UsageError(`--${twice[0]} is given more than once`);
+  const abort = new AbortController();
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (abort.signal.aborted) writeError('stowage: still cleaning up\n');
+    abort.abort(signal === 'SIGINT' ? 'SIGINT' : 'SIGTERM');
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  const machine = surroundings(VERSION);
+  if (!machine.ok) return finish(machine.failure, args);
+  try {
+    const result = await command.run(args as never, {
+      ...machine.value,
+      report: chooseLogger(args),
+      signal: abort.signal,
+    });
+    if (result.ok) return print(result.value, args);
+    // Whatever a call was doing when the signal came, the signal is what ended it.
+    const failure: Failure = abort.signal.aborted
+      ? { reason: 'interrupted', signal: abort.signal.reason === 'SIGINT' ? 'SIGINT' : 'SIGTERM' }
+      : result.failure;
+    return finish(failure, args);
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, onSignal);
+  }
+}
+
+function chooseLogger(args: GlobalArguments): Report {
+  const options = { debug: args.debug, now: () => performance.now() };
+  switch (
+    args.log ??
+    (process.stderr.isTTY && environment['TERM'] !== 'dumb' ? 'pretty' : 'plain')
+  ) {
+    case 'json':
+      return jsonLogger(writeError);
+    case 'pretty':
+      return prettyLogger(writeError, options);
+    case 'plain':
+      return plainLogger(writeError, options);
+  }
+}
+
+function print(outcome: Outcome, args: GlobalArguments): number {
+  process.stdout.write(args.json ? `${JSON.stringify(outcome.json, null, 2)}\n` : outcome.text);
+  return outcome.exitCode ?? 0;
+}
+
+function finish(failure: Failure, args: GlobalArguments): number {
+  const { message, hint } = describeFailure(failure);
+  const code = exitCodeOf(failure);
+  if (args.json)
+    process.stdout.write(
+      `${JSON.stringify({ failure, message, hint, exitCode: code }, null, 2)}\n`,
+    );
+  if (args.log === 'json') writeError(`${JSON.stringify({ type: 'failed', failure, message })}\n`);
+  else writeError(`stowage: ${message}\n${hint === undefined ? '' : `  hint: ${hint}\n`}`);
+  return code;
+}
+
+// A make that reads our output may go away first: that is no reason to leave a mount behind.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+setDefaultResultOrder('ipv4first');
+main(hideBin(process.argv)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    const debug = process.argv.includes('--debug') || environment['STOWAGE_DEBUG'] === '1';
+    const { message, stack } = error as Error;
+    writeError(
+      `stowage: internal fault: ${debug ? (stack ?? message) : message}\n  hint: run again with --debug and report what it prints\n`,
+    );
+    process.exitCode = 1;
+  },
+);

@@ -1,0 +1,103 @@
+import { resolve } from 'node:path';
+import type { Bundle } from '../model/bundle.ts';
+import { parseCatalog } from '../model/catalog-document.ts';
+import type { Pins, TargetPins } from '../model/pins.ts';
+import { targetKey } from '../model/pins-document.ts';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+import { catalogAddress, evaluate } from '../plan/evaluate.ts';
+import type { Wanted } from '../plan/wanted.ts';
+import type { NetworkAccess } from '../fetch/access.ts';
+import { loadText } from '../fetch/fetch-file.ts';
+import type { PinOptions } from '../fetch/pin.ts';
+import { pinTarget } from '../fetch/pin.ts';
+import type { Surroundings } from './command.ts';
+import { parseCount, parseDelays } from './inputs.ts';
+import type { PinnedTarget, TargetArguments } from './target.ts';
+import { overrides, parseChoice } from './target.ts';
+
+/** The network options as parsed: options.ts. */
+export interface NetworkArguments {
+  readonly jobs: number;
+  readonly mirror?: readonly string[] | undefined;
+  readonly authfile?: string | undefined;
+  readonly insecure?: readonly string[] | undefined;
+  readonly 'retry-delays': string;
+  readonly stall: number;
+}
+
+export function networkAccess(
+  args: NetworkArguments,
+  { proxies }: Surroundings,
+): Result<NetworkAccess & { readonly jobs: number }> {
+  const retryDelays = parseDelays(args['retry-delays']);
+  if (!retryDelays.ok) return retryDelays;
+  const jobs = parseCount('--jobs', args.jobs);
+  if (!jobs.ok) return jobs;
+  const stall = parseCount('--stall', args.stall);
+  if (!stall.ok) return stall;
+  return ok({
+    mirrors: args.mirror ?? [],
+    authfile: args.authfile === undefined ? undefined : resolve(args.authfile),
+    insecure: args.insecure ?? [],
+    retryDelays: retryDelays.value,
+    stall: stall.value * 1000,
+    jobs: jobs.value,
+    proxies: {
+      http: proxies.http_proxy,
+      https: proxies.https_proxy,
+      none: (proxies.no_proxy ?? '').split(/[\s,]+/).filter((host) => host !== ''),
+    },
+  });
+}
+
+/** Asks catalog, registries and web servers for what the bundle wants for this target. */
+export async function resolveTarget(
+  bundle: Bundle,
+  args: TargetArguments,
+  access: PinOptions,
+  surroundings: Surroundings,
+): Promise<Result<PinnedTarget>> {
+  const wanted = await evaluateNow(bundle, args, access, surroundings);
+  if (!wanted.ok) return wanted;
+  const pins = await pinTarget(wanted.value, access, surroundings);
+  return pins.ok ? ok({ wanted: wanted.value, pins: pins.value }) : pins;
+}
+
+async function evaluateNow(
+  bundle: Bundle,
+  args: TargetArguments,
+  access: NetworkAccess,
+  surroundings: Surroundings,
+): Promise<Result<Wanted>> {
+  const choice = parseChoice(args);
+  if (!choice.ok) return choice;
+  const { platform, machine, set } = choice.value;
+  if (platform === undefined)
+    return fail({
+      reason: 'invalid-option',
+      option: '--platform',
+      value: '',
+      expected: "the device's platform, such as linux/arm64",
+    });
+  const target = {
+    platform,
+    ...(machine === undefined ? {} : { machine }),
+    set,
+    ...overrides(args),
+  };
+  const address = catalogAddress(bundle, target);
+  if (!address.ok) return address;
+  if (address.value === undefined) return evaluate(bundle, target, undefined);
+  surroundings.report({ type: 'resolving', what: address.value });
+  const text = await loadText(address.value, access, surroundings);
+  if (!text.ok) return text;
+  const catalog = parseCatalog(text.value, address.value);
+  if (!catalog.ok) return catalog;
+  return evaluate(bundle, target, catalog.value);
+}
+
+/** The pins with this target's put in; other targets stay as they are. */
+export function withTarget(pins: Pins | undefined, target: TargetPins): Pins {
+  return { targets: { ...pins?.targets, [targetKey(target.target)]: target } };
+}
