@@ -9,7 +9,7 @@ import { dindImage, type DindImage } from '../test/rig/dind-image.ts';
 import { anyEngine, type OuterEngine } from '../test/rig/engine.ts';
 import { atEnd, programOwner } from '../test/rig/owner.ts';
 import { machinePlatform } from '../test/rig/platform.ts';
-import { PATH_WITH_SBIN } from '../test/rig/process.ts';
+import { mustAsRoot, PATH_WITH_SBIN, run } from '../test/rig/process.ts';
 import { push, pushFrom } from '../test/rig/publish.ts';
 import { startRegistry, type Registry } from '../test/rig/registry.ts';
 import { GREETING, LANDING_PAGE, sampleImages } from './sample-images.ts';
@@ -82,6 +82,9 @@ async function demo(): Promise<void> {
     say('Mounting a partition needs root: sudo may ask for your password now.');
     await typed('sudo', ['-v'], {}, 'sudo -v');
   }
+  // stowage asks sudo in a process group away from the terminal, where a password that was given does not count.
+  const needsPassword =
+    process.getuid?.() !== 0 && (await run('setsid', ['-w', 'sudo', '-n', 'true'])).code !== 0;
   const engine = await step('an engine on this machine', async () => {
     const found = await anyEngine(owner);
     const whose = found.ours ? 'none answered: started one on a private socket' : 'uses yours';
@@ -101,13 +104,19 @@ async function demo(): Promise<void> {
   const variables = sample?.variables ?? [];
   const inputs = ['-b', bundle, '-p', at('pins.json')];
   const store = ['-s', at('store')];
-  const stowage = (verb: string, args: readonly string[]): Promise<void> =>
-    typed(
-      process.execPath,
-      ['dist/stowage.mjs', verb, ...args],
+  const stowage = async (verb: string, args: readonly string[], root = false): Promise<void> => {
+    const [program, before] = root
+      ? ['sudo', ['--preserve-env', '--', process.execPath]]
+      : [process.execPath, []];
+    await typed(
+      program,
+      [...before, 'dist/stowage.mjs', verb, ...args],
       { DOCKER_HOST: engine.host },
-      `stowage ${[verb, ...args].join(' ')}`,
+      `${root ? 'sudo ' : ''}stowage ${[verb, ...args].join(' ')}`,
     );
+    const us = `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
+    if (root) await mustAsRoot('chown', ['-R', us, join(ROOT, OUT)]);
+  };
   await stowage('pin', [...inputs, ...target, ...variables]);
   await stowage('fetch', [...inputs, ...store, ...target, ...variables]);
   if (sample !== undefined)
@@ -115,7 +124,11 @@ async function demo(): Promise<void> {
       await sample.registry.stop();
       return [undefined, 'from here on nothing can be downloaded'];
     });
-  await stowage('build', [...inputs, ...store, '-o', at('data.ext4'), ...target, ...variables]);
+  await stowage(
+    'build',
+    [...inputs, ...store, '-o', at('data.ext4'), ...target, ...variables],
+    needsPassword,
+  );
   await stowage('verify', [at('data.ext4'), '-p', at('pins.json')]);
   await boot(join(ROOT, at('data.ext4')), engine, dind, sample !== undefined, bundle);
 

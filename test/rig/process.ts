@@ -117,7 +117,7 @@ export function startDaemon(
   const held = ['setpriv', '--pdeathsig', 'TERM', '--', program, ...args];
   // sudo asks for a password on the terminal, so it stays in our session; what it starts gets its own,
   // out of reach of the terminal's Ctrl-C: we end it, in our order.
-  const [file, ...argv] = root ? ['sudo', '--', 'setsid', ...held] : held;
+  const [file, ...argv] = root ? ['sudo', '--', 'setsid', '--wait', ...held] : held;
   const child = spawn(file ?? program, argv, {
     stdio: 'ignore',
     ...options,
