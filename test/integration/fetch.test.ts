@@ -80,7 +80,7 @@ describe('pin', () => {
       pins.images['b']?.manifest.mediaType,
       'application/vnd.docker.distribution.manifest.v2+json',
     );
-    assert.equal(pins.images['b']?.index, undefined);
+    assert.equal(pins.images['b'].index, undefined);
     assert.deepEqual(Object.keys(pins.dind?.platforms ?? {}), ['linux/amd64', 'linux/arm64']);
     assert.equal(JSON.stringify(valueOf(await pin(['a', 'b']))), JSON.stringify(pins));
   });
