@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseBytes, parseHeadroom, parseSize } from '../../../src/model/bundle-size.ts';
+
+test('sizes are in units of 1024', () => {
+  assert.equal(parseBytes('1280M'), 1280 * 1024 ** 2);
+  assert.equal(parseBytes('2G'), 2 * 1024 ** 3);
+  assert.equal(parseBytes('1.5GiB'), 1.5 * 1024 ** 3);
+  assert.equal(parseBytes('512K'), 512 * 1024);
+  assert.equal(parseBytes(4096), 4096);
+  for (const wrong of ['', 'M', '1MB', '-1', '1 G', '1e3', '9999999T', '1,5G', '0x10']) {
+    assert.equal(parseBytes(wrong), undefined, wrong);
+  }
+});
+
+test('a size is auto or no less than 1M', () => {
+  assert.equal(parseSize('auto'), 'auto');
+  assert.deepEqual(parseSize('1M'), { bytes: 1024 ** 2 });
+  assert.equal(parseSize('1280'), undefined, 'somebody forgot the M');
+});
+
+test('headroom is a percentage or a size', () => {
+  assert.deepEqual(parseHeadroom('10%'), { percent: 10 });
+  assert.deepEqual(parseHeadroom('0'), { bytes: 0 });
+  assert.deepEqual(parseHeadroom('200M'), { bytes: 200 * 1024 ** 2 });
+  assert.equal(parseHeadroom('1001%'), undefined);
+  assert.equal(parseHeadroom('-5%'), undefined);
+});
