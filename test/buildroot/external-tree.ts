@@ -34,6 +34,8 @@ export interface Call {
   readonly command: string;
   readonly args: readonly string[];
   readonly umask: string;
+  /** SOURCE_DATE_EPOCH. */
+  readonly epoch?: string;
   /** The node that ran it. */
   readonly node: string;
 }
