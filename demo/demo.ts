@@ -196,8 +196,8 @@ async function boot(
       return [made, `Docker ${made.version}`];
     },
   );
-  say('\n$ docker images --digests      # on the device');
-  for (const { name, digest } of await device.images()) say(`${name}  ${digest}`);
+  say('\nThe device has:');
+  for (const { name, digest } of await device.images()) say(`  ${name}  ${digest}`);
   if (!sample) return;
   const { Architecture: architecture } = await device.inspect(LANDING_PAGE);
   if (architecture !== machinePlatform().split('/')[1]) {

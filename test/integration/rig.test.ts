@@ -12,6 +12,7 @@ import { programOwner } from '../rig/owner.ts';
 import { must, mustAsRoot, run } from '../rig/process.ts';
 import { push } from '../rig/publish.ts';
 import { startRegistry } from '../rig/registry.ts';
+import { runStowage } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
 import { unprivilegedUser } from '../rig/unprivileged-user.ts';
 
@@ -61,6 +62,22 @@ for (const format of ['oci', 'docker'] as const)
     for (const digest of images['linux/arm64'].blobs.keys())
       assert.ok(statSync(join(copy, 'blobs', 'sha256', digest.slice(7))).isFile());
   });
+
+void test('the command line runs in an environment of its own, also as somebody else', async (t) => {
+  const version = await runStowage(t, ['--version']);
+  assert.equal(version.code, 0, version.stderr);
+  assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
+  const user = await unprivilegedUser(t);
+  const secret = join(temporaryTree(t), 'pins.json');
+  await must('install', ['-m', '0600', '/dev/null', secret]);
+  const refused = await runStowage(
+    t,
+    ['build', '-p', secret, '-b', secret, '-s', secret, '-o', 'x'],
+    { user },
+  );
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.stderr, /no right to read it/);
+});
 
 void test('a registry with a log-in and TLS lets in who has both', async (t) => {
   const registry = await startRegistry(t, { users: { ada: 'correct horse' }, tls: true });

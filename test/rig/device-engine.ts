@@ -9,14 +9,16 @@ import { temporaryTree } from './temporary-tree.ts';
 export interface DeviceImage {
   /** `ghcr.io/x/y:1` */
   readonly name: string;
-  /** The digest in its repository, which is the manifest's or the index's. */
+  /** What the name stands for: with the containerd store the digest of the manifest or index. */
   readonly digest: string;
+  /** `ghcr.io/x/y@sha256:…`, for every name of the same image. */
+  readonly repoDigests: readonly string[];
 }
 
 /** The engine of a device: a real one of the given version that has booted on a data image. */
 export interface DeviceEngine {
   readonly version: string;
-  /** Every name the engine knows, sorted, with `<none>` for what has no digest. */
+  /** Every name the engine knows, sorted; `<none>:<none>` is an image without one. */
   images(): Promise<DeviceImage[]>;
   /** What `docker inspect` says of an image or container. */
   inspect(name: string): Promise<Record<string, unknown>>;
@@ -105,16 +107,22 @@ export async function startDevice(
   return {
     ...{ version, docker, log, partition, stop },
     images: async () => {
-      const format = '{{.Repository}}:{{.Tag}} {{.Digest}}';
-      const lines = await must('docker', ['-H', host, 'images', '--digests', '--format', format]);
-      return lines
+      const list = ['images', '--format', '{{.Repository}}:{{.Tag}}'];
+      const names = (await must('docker', ['-H', host, ...list]))
         .split('\n')
-        .filter((line) => line !== '')
-        .sort()
-        .map((line) => {
-          const [image = '', digest = ''] = line.split(' ');
-          return { name: image, digest };
-        });
+        .filter(Boolean)
+        .sort();
+      if (names.length === 0) return [];
+      // Not `images --digests`, which shows a digest beside one name of an image only.
+      const format = '{{.Id}} {{json .RepoDigests}}';
+      const lines = await must('docker', ['-H', host, 'image', 'inspect', '-f', format, ...names]);
+      return lines.split('\n').flatMap((line, number) => {
+        const [digest = '', repoDigests = '[]'] = line.split(' ');
+        const name = names[number];
+        return name === undefined || digest === ''
+          ? []
+          : [{ name, digest, repoDigests: JSON.parse(repoDigests) as string[] }];
+      });
     },
     inspect: async (what) => {
       const text = await must('docker', ['-H', host, 'inspect', what]);
