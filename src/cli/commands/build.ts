@@ -90,7 +90,9 @@ export const buildCommand = defineCommand({
         dryRun: args['dry-run'],
         dindPlatform: surroundings.builderPlatform,
         prove: async (image) => {
-          const verified = await verifyDataImage(image, expected, surroundings);
+          // The image has no name of its own yet: what is said of it is the build's to say.
+          const quiet = { signal: surroundings.signal, report: () => undefined };
+          const verified = await verifyDataImage(image, expected, quiet);
           return verified.ok ? ok() : verified;
         },
         describe: (filled, size) =>

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { test } from 'node:test';
+import { startEngine } from '../rig/engine.ts';
+import { assertNothingLeft, machineState } from '../rig/machine-state.ts';
+import { fileOwner } from '../rig/owner.ts';
+import { must, run } from '../rig/process.ts';
+import { rounds } from '../rig/skip.ts';
+import { runStowage, startStowage } from '../rig/stowage.ts';
+import { temporaryTree } from '../rig/temporary-tree.ts';
+import { pushPair, startProduct } from './product.ts';
+
+/** Ways for a build to end, at every moment: what is left is nothing, and the previous data.ext4. */
+const owner = fileOwner();
+const product = await startProduct(owner, 1000);
+const engine = await startEngine(owner);
+const dir = temporaryTree(owner);
+const store = join(dir, 'store');
+const pins = join(dir, 'pins.json');
+const bundle = join(dir, 'bundle.yaml');
+const { registry } = product;
+await pushPair(registry, 'linux/amd64');
+writeFileSync(
+  bundle,
+  `stowage: 1
+engine: { dind: 'docker://${registry.host}/library/docker:28.5.2-dind' }
+images:
+  one: { from: 'docker://${registry.host}/pair/1:1' }
+  two: { from: 'docker://${registry.host}/pair/2:1' }
+files:
+  hello.txt: { text: 'hello' }
+`,
+);
+const inputs = ['-b', bundle, '-p', pins, '-s', store];
+
+test('set-up: the store is filled', async (t) => {
+  const fetched = await runStowage(t, ['fetch', ...inputs, '--platform', 'linux/amd64']);
+  assert.equal(fetched.code, 0, fetched.stderr);
+});
+
+/** A directory with a data.ext4 of before, and all that must be the same again. */
+async function scene(t: TestContext) {
+  const outputs = temporaryTree(t);
+  const output = join(outputs, 'data.ext4');
+  writeFileSync(output, 'the previous one');
+  const watched = { engine, stores: [store], outputs: [outputs] };
+  return { output, outputs, watched, before: await machineState(watched) };
+}
+
+function build(output: string): string[] {
+  return ['build', ...inputs, '-o', output];
+}
+
+const MOMENTS = [
+  'make file system',
+  'mount',
+  'start engine',
+  'load images',
+  'stop engine',
+  'scrub',
+];
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  for (const moment of MOMENTS)
+    test(`${signal} at "${moment}" leaves nothing and the previous image`, async (t) => {
+      const { output, watched, before } = await scene(t);
+      const running = startStowage(t, build(output), { engine });
+      await running.said(new RegExp(`^stowage: ${moment}$`, 'm'));
+      running.kill(signal);
+      const ended = await running.ended;
+      assert.equal(ended.code, code, ended.stderr);
+      assert.match(ended.stderr, new RegExp(`ended by ${signal}`));
+      assert.equal(readFileSync(output, 'utf8'), 'the previous one');
+      await assertNothingLeft(before, watched);
+    });
+
+test('what SIGKILL leaves at any moment, the next build reaps, also one of another output', async (t) => {
+  for (let round = 0; round < rounds(3, 20); round++) {
+    const killed = await scene(t);
+    const running = startStowage(t, build(killed.output), { engine });
+    const moment = MOMENTS[(round * 2 + 1) % MOMENTS.length] ?? '';
+    await running.said(new RegExp(`^stowage: ${moment}$`, 'm'));
+    await new Promise((resolve) => setTimeout(resolve, (round * 137) % 700));
+    running.kill('SIGKILL');
+    await running.ended;
+    assert.equal(readFileSync(killed.output, 'utf8'), 'the previous one');
+
+    const next = await scene(t);
+    const elsewhere = await runStowage(t, build(next.output), { engine });
+    assert.equal(elsewhere.code, 0, elsewhere.stderr);
+    const again = await runStowage(t, build(killed.output), { engine });
+    assert.equal(again.code, 0, again.stderr);
+    assert.deepEqual(readdirSync(killed.outputs).sort(), ['data.ext4', 'data.json']);
+    await assertNothingLeft(killed.before, { engine, stores: [store] });
+  }
+});
+
+test('the daemon that is killed while it loads ends the build with its last words', async (t) => {
+  const { output, watched, before } = await scene(t);
+  const running = startStowage(t, build(output), { engine });
+  await running.said(/^stowage: load images$/m);
+  const ids = await engine.mustDocker(['ps', '-q', '--filter', 'label=io.stowage.owner']);
+  await engine.mustDocker(['kill', ...ids.trim().split('\n')]);
+  const ended = await running.ended;
+  assert.equal(ended.code, 6, ended.stderr);
+  assert.match(ended.stderr, /the engine in the container failed while (loading|stopping)/);
+  assert.match(ended.stderr, /its last words:\n.*(time=|level=)/);
+  assert.equal(readFileSync(output, 'utf8'), 'the previous one');
+  await assertNothingLeft(before, watched);
+});
+
+test('a mount that fails, and a partition that is too small, leave nothing', async (t) => {
+  const { output, watched, before } = await scene(t);
+  // A mount that fails as a machine without loop devices has it fail; the rest of PATH is real.
+  const bin = temporaryTree(t);
+  writeFileSync(
+    join(bin, 'mount'),
+    '#!/bin/sh\necho "mount: $5: failed to setup loop device." >&2\nexit 32\n',
+    { mode: 0o755 },
+  );
+  const env = { PATH: `${bin}:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin` };
+  const unmounted = await runStowage(t, build(output), { engine, env });
+  assert.equal(unmounted.code, 6, unmounted.stderr);
+  assert.match(unmounted.stderr, /lacks a free loop device/);
+
+  const full = await runStowage(t, [...build(output), '--size', '4M'], { engine });
+  assert.equal(full.code, 7, full.stderr);
+  assert.match(full.stderr, /give a larger --size/);
+  assert.equal(readFileSync(output, 'utf8'), 'the previous one');
+  await assertNothingLeft(before, watched);
+});
+
+test('two builds at once: with two outputs both succeed, with one the second waits', async (t) => {
+  const first = await scene(t);
+  const second = await scene(t);
+  const runs = await Promise.all(
+    [first.output, second.output, second.output].map((output) =>
+      runStowage(t, build(output), { engine }),
+    ),
+  );
+  for (const ended of runs) assert.equal(ended.code, 0, ended.stderr);
+  const waited = runs.filter(({ stderr }) =>
+    /waiting for .*data\.ext4, which pid \d+/.test(stderr),
+  );
+  assert.equal(waited.length, 1);
+  for (const { output, outputs } of [first, second]) {
+    assert.equal((await runStowage(t, ['verify', output, '-p', pins])).code, 0);
+    assert.deepEqual(readdirSync(outputs).sort(), ['data.ext4', 'data.json']);
+  }
+  await assertNothingLeft(first.before, { engine, stores: [store] });
+});
+
+test('a data image in use is not replaced', async (t) => {
+  const { output } = await scene(t);
+  await must('truncate', ['--size', '16M', output]);
+  await must('mke2fs', ['-q', '-t', 'ext4', output]);
+  const loop = (await must('losetup', ['--find', '--show', output])).trim();
+  try {
+    const refused = await runStowage(t, build(output), { engine });
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, new RegExp(`data\\.ext4 is in use: .*${loop}`));
+    assert.ok(!existsSync(join(output, '..', 'data.json')));
+  } finally {
+    assert.equal((await run('losetup', ['--detach', loop])).code, 0);
+  }
+});
