@@ -2,7 +2,7 @@ import type { Bundle, Position } from '../model/bundle.ts';
 import { hasCredentials, parseAddress, withoutCredentials } from '../model/bundle-source.ts';
 import type { Catalog } from '../model/catalog-document.ts';
 import type { Failure, InvalidOption } from '../model/failure.ts';
-import { suggestion } from '../model/nearest-name.ts';
+import { nearestName, suggestion } from '../model/nearest-name.ts';
 import type { Platform } from '../model/platform.ts';
 import { formatPlatform } from '../model/platform.ts';
 import type { Target } from '../model/pins.ts';
@@ -38,9 +38,9 @@ export function setProblem(
     });
     if (known.length === 0) return invalid('nothing: the bundle has no variables');
     if (!known.includes(name)) {
-      return invalid(
-        `one of the bundle's variables${suggestion(name, known).replace(/^; (?:there (?:is|are) )?/, ': ')}`,
-      );
+      const nearest = nearestName(name, known);
+      const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`;
+      return invalid(`one of the bundle's variables: ${known.join(', ')}${hint}`);
     }
     if (hasCredentials(value)) {
       return invalid('an address without user and password, which would get into the pins');

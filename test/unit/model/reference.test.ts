@@ -126,11 +126,16 @@ test('what is formatted is read back as the same', () => {
 
 test('any text is read or refused, never thrown at, and what is read is stable', () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom('a', 'b', '1', 'A', '.', ':', '/', '@', '_', '-', '[', ' ', 's') }), (text) => {
-      const reference = parseReference(text);
-      if (!reference.ok) return;
-      const again = parseReference(formatReference(reference.value));
-      assert.deepEqual(again, reference);
-    }),
+    fc.property(
+      fc.string({
+        unit: fc.constantFrom('a', 'b', '1', 'A', '.', ':', '/', '@', '_', '-', '[', ' ', 's'),
+      }),
+      (text) => {
+        const reference = parseReference(text);
+        if (!reference.ok) return;
+        const again = parseReference(formatReference(reference.value));
+        assert.deepEqual(again, reference);
+      },
+    ),
   );
 });
