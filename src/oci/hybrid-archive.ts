@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { Pack } from 'tar-stream';
 import { pack } from 'tar-stream';
 import type { Descriptor } from '../model/descriptor.ts';
@@ -50,7 +50,8 @@ export function hybridArchive(
       archive.destroy(error instanceof Error ? error : new Error(String(error)));
     },
   );
-  return archive as unknown as Readable;
+  // A stream of Node's own: `errored` tells its reader what destroyed it.
+  return Readable.from(archive as AsyncIterable<Buffer>, { objectMode: false });
 }
 
 async function write(

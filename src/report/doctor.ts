@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { Context } from '../model/event.ts';
+import { MOUNT_OPTIONS } from '../tools/mount.ts';
 import { lastLines } from '../tools/run-command.ts';
 import type { Machine } from './machine.ts';
 import { localMachine } from './machine.ts';
@@ -36,7 +37,7 @@ const NODE = [20, 19] as const;
 const SKOPEO = [1, 9] as const;
 /** The first whose debugfs writes files below a directory and sets times as seconds. */
 const E2FSPROGS = [1, 43] as const;
-const E2FS_BUILD = ['mke2fs', 'e2fsck', 'resize2fs', 'debugfs', 'dumpe2fs'];
+const E2FS_BUILD = ['mke2fs', 'e2fsck', 'resize2fs', 'debugfs'];
 const E2FS_VERIFY = ['e2fsck', 'debugfs'];
 const DEADLINE = 30_000;
 
@@ -172,12 +173,12 @@ async function checkRoot(
   if (absent !== undefined) return [{ what: 'sudo', ok: false, ...absent }];
   const directory = resolve(dirname(output ?? 'data.ext4'));
   const [image, mountPoint] = [`${directory}/data.ext4`, `${directory}/mnt`];
-  // The arguments as tools/mount.ts gives them, and the line of sudoers(5) that allows them.
+  // The arguments as they will be given, and the line of sudoers(5) that allows them.
   const commands = [
     {
       tool: 'mount',
-      args: ['-t', 'ext4', '-o', 'loop,nosuid,nodev,noexec', image, mountPoint],
-      rule: '-t ext4 -o loop\\,nosuid\\,nodev\\,noexec *',
+      args: ['-t', 'ext4', '-o', MOUNT_OPTIONS, image, mountPoint],
+      rule: `-t ext4 -o ${MOUNT_OPTIONS.replaceAll(',', '\\,')} *`,
     },
     { tool: 'umount', args: [mountPoint], rule: '*' },
   ];

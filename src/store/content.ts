@@ -8,7 +8,7 @@ import type { Digest } from '../model/digest.ts';
 import { digestFromHex } from '../model/digest.ts';
 
 /**
- * Bytes hashed between two turns of the event loop. Measured: 1 MiB takes 1 to 3 ms, so lock updates, signals
+ * Bytes hashed between two turns of the event loop. 1 MiB takes milliseconds, so lock updates, signals
  * and progress go on while gigabytes are hashed, and no second thread is needed to keep a lock alive.
  */
 const CHUNK = 1024 * 1024;

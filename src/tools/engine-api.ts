@@ -17,7 +17,10 @@ export interface EngineApi {
   /** True once the daemon answers. */
   ping(signal?: AbortSignal): Promise<boolean>;
   version(): Promise<Result<EngineVersion, ApiFailure>>;
-  /** Streams an archive into the engine; the result is what it printed, line by line. */
+  /**
+   * Streams an archive into the engine; the result is what it printed, line by line. Where the archive itself
+   * breaks, its `errored` tells why.
+   */
   load(archive: Readable, signal?: AbortSignal): Promise<Result<readonly string[], ApiFailure>>;
   /** Every name the engine knows, with the digest behind it as the engine's image ID. */
   listImages(): Promise<Result<readonly ListedImage[], ApiFailure>>;
@@ -225,11 +228,6 @@ class SocketEngineApi implements EngineApi {
       return fail({ reason: 'api-failed', status, detail: messageOf(text) });
     } catch (error) {
       const cause = bodyError ?? error;
-      // What our own archive threw is for the caller to name; everything else is the daemon's.
-      if (options.body !== undefined && typeof options.body !== 'string') {
-        const thrown = options.body.errored;
-        if (thrown !== null) throw thrown;
-      }
       return fail({
         reason: 'api-failed',
         detail: cause instanceof Error ? cause.message : String(cause),

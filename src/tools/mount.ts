@@ -11,7 +11,7 @@ import { commandFailure, findProgram, lastLines, runCommand } from './run-comman
  */
 
 /** Set-user-ID files and devices are content on the builder, never to be used there. */
-const MOUNT_OPTIONS = 'loop,nosuid,nodev,noexec';
+export const MOUNT_OPTIONS = 'loop,nosuid,nodev,noexec';
 const MOUNT_DEADLINE = 60_000;
 
 /** Mounts the ext4 image through a loop device that goes away with the mount. */
@@ -88,7 +88,7 @@ async function asRoot(
   args: readonly string[],
   signal?: AbortSignal,
 ): Promise<Result<CommandOutput, CommandFailure>> {
-  const options = { signal, deadline: MOUNT_DEADLINE };
+  const options = { signal, deadline: MOUNT_DEADLINE, inOurSession: true };
   if (isRoot()) return runCommand(tool, args, options);
   const path = findProgram(tool);
   if (path === undefined) return fail({ reason: 'command-missing', tool });

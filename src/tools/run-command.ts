@@ -18,6 +18,11 @@ export interface CommandOptions {
   readonly input?: string | Uint8Array | Readable | undefined;
   /** Each line on standard error as it comes. */
   readonly onErrorLine?: ((line: string) => void) | undefined;
+  /**
+   * Stays in our session and process group, where sudo finds the credentials that the terminal has given; a
+   * Ctrl-C then reaches it as well.
+   */
+  readonly inOurSession?: boolean | undefined;
   /** The kernel kills the program when this process dies, however it dies (setpriv, where there is one). */
   readonly diesWithUs?: boolean | undefined;
 }
@@ -89,20 +94,21 @@ export async function streamCommand(
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { ...options.env, LC_ALL: 'C' },
     // A group of its own: a Ctrl-C on the terminal reaches us alone, and we end the whole group.
-    detached: true,
+    detached: options.inOurSession !== true,
     cleanup: false,
     reject: false,
     buffer: false,
     encoding: 'buffer',
     stdin: options.input === undefined ? 'ignore' : 'pipe',
   });
+  const target = child.pid === undefined || options.inOurSession === true ? child.pid : -child.pid;
   let ended: 'deadline' | 'abort' | undefined;
   let killTimer: NodeJS.Timeout | undefined;
   const end = (why: 'deadline' | 'abort'): void => {
     ended ??= why;
-    killGroup(child.pid, 'SIGTERM');
+    kill(target, 'SIGTERM');
     killTimer ??= setTimeout(() => {
-      killGroup(child.pid, 'SIGKILL');
+      kill(target, 'SIGKILL');
     }, KILL_AFTER);
   };
   const onAbort = (): void => {
@@ -221,12 +227,13 @@ function isExecutable(path: string): boolean {
   }
 }
 
-function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
-  if (pid === undefined) return;
+/** `target` as kill(2) takes it: a process, or a group as a negative number. */
+function kill(target: number | undefined, signal: NodeJS.Signals): void {
+  if (target === undefined) return;
   try {
-    process.kill(-pid, signal);
+    process.kill(target, signal);
   } catch {
-    // The group is gone already.
+    // It is gone already.
   }
 }
 

@@ -36,12 +36,9 @@ export async function loadDindImage(
   const archive = hybridArchive([{ ...pin, names: [name] }], (digest) =>
     request.store.blobPath(digest),
   );
-  // Nobody else watches the stream: what destroys it is kept for the failure.
-  let thrown: Error | undefined;
-  archive.on('error', (error) => {
-    thrown = error;
-  });
   const loaded = await outer.loadImage(archive, context.signal);
+  const thrown = archive.errored;
+  archive.destroy();
   if (thrown instanceof BlobMismatch)
     return fail({
       reason: 'blob-bad',

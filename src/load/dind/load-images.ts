@@ -1,3 +1,4 @@
+import type { Digest } from '../../model/digest.ts';
 import type { Context } from '../../model/event.ts';
 import type { Failure } from '../../model/failure.ts';
 import type { ImagePin } from '../../model/pins.ts';
@@ -25,20 +26,44 @@ export async function loadImages(
   engine: EngineContainer,
   context: Context,
 ): Promise<Result<void>> {
-  const queue = Object.entries(images).sort(
+  const waiting = Object.entries(images).sort(
     ([a, imageA], [b, imageB]) => sizeOf(imageB) - sizeOf(imageA) || (a < b ? -1 : 1),
   );
-  let failed: Failure | undefined;
-  const work = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const loaded = await loadImage(next[0], next[1], store, engine, context);
-      if (loaded.ok) continue;
-      queue.length = 0;
-      failed ??= loaded.failure;
+  const done = new Set<Digest>();
+  const running = new Map<string, ImagePin>();
+  const loads = new Map<string, Promise<Failure | undefined>>();
+  while (waiting.length > 0 || loads.size > 0) {
+    const next = waiting.findIndex(([, image]) => isFree(image, running.values(), done));
+    if (next >= 0 && loads.size < AT_ONCE) {
+      for (const [name, image] of waiting.splice(next, 1)) {
+        running.set(name, image);
+        loads.set(name, startLoad(name, image));
+      }
+      continue;
     }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
-  return failed === undefined ? ok() : fail(failed);
+    const failure = await Promise.race(loads.values());
+    if (failure === undefined) continue;
+    await Promise.all(loads.values());
+    return fail(failure);
+  }
+  return ok();
+
+  async function startLoad(name: string, image: ImagePin): Promise<Failure | undefined> {
+    const loaded = await loadImage(name, image, store, engine, context);
+    running.delete(name);
+    loads.delete(name);
+    for (const layer of image.layers) done.add(layer.digest);
+    return loaded.ok ? undefined : loaded.failure;
+  }
+}
+
+/**
+ * Two loads that unpack one layer at the same time both do the work, and the loser's snapshot is left for the
+ * engine's garbage collector: an image waits until no load under way unpacks a layer that it lacks too.
+ */
+function isFree(image: ImagePin, running: Iterable<ImagePin>, done: ReadonlySet<Digest>): boolean {
+  const busy = new Set([...running].flatMap((other) => other.layers.map(({ digest }) => digest)));
+  return image.layers.every(({ digest }) => done.has(digest) || !busy.has(digest));
 }
 
 async function loadImage(
@@ -52,21 +77,17 @@ async function loadImage(
   const deadline = loadDeadline(image);
   const timeout = AbortSignal.timeout(deadline);
   const archive = hybridArchive([image], (digest) => store.blobPath(digest));
-  let loaded;
-  try {
-    loaded = await engine.api.load(archive, AbortSignal.any([context.signal, timeout]));
-  } catch (error) {
-    if (!(error instanceof BlobMismatch)) throw error;
+  const loaded = await engine.api.load(archive, AbortSignal.any([context.signal, timeout]));
+  const broken = archive.errored;
+  archive.destroy();
+  if (broken instanceof BlobMismatch)
     return fail({
       reason: 'blob-bad',
-      problem: error.problem,
-      digest: error.digest,
+      problem: broken.problem,
+      digest: broken.digest,
       owner: name,
       store: store.directory,
     });
-  } finally {
-    archive.destroy();
-  }
   if (context.signal.aborted) return fail(interruption(context.signal));
   if (timeout.aborted)
     return fail({
@@ -112,6 +133,8 @@ export async function checkImages(
     const unpacked = await unpack(first, image, engine);
     if (!unpacked.ok) return fail(await loadFailure(name, unpacked.failure, engine));
   }
+  const collected = await collectGarbage(images, engine);
+  if (!collected.ok) return fail(await loadFailure('the set', collected.failure, engine));
   const listed = await engine.api.listImages();
   if (!listed.ok) return fail(await loadFailure('the list of images', listed.failure, engine));
   const expected = Object.values(images).reduce((count, image) => count + image.names.length, 0);
@@ -140,6 +163,21 @@ async function unpack(
   const container = await engine.api.createContainer(name, image.platform);
   if (!container.ok) return container;
   return engine.api.removeContainer(container.value);
+}
+
+/**
+ * Removing a container makes containerd collect its garbage before it answers (a synchronous lease deletion);
+ * nothing else would before the device's first start.
+ */
+async function collectGarbage(
+  images: Readonly<Record<string, ImagePin>>,
+  engine: EngineContainer,
+): Promise<Result<void, ApiFailure>> {
+  const image = Object.values(images)[0];
+  const name = image?.names[0];
+  if (image === undefined || name === undefined) return ok();
+  const container = await engine.api.createContainer(name, image.platform);
+  return container.ok ? engine.api.removeContainer(container.value) : container;
 }
 
 function inspect(
