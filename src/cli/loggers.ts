@@ -1,6 +1,6 @@
 import type { Event, Report } from '../model/event.ts';
 import { unreachable } from '../model/result.ts';
-import { formatBytes } from '../report/describe-failure.ts';
+import { describeFailure, formatBytes } from '../report/describe-failure.ts';
 
 /** Where a logger writes; standard error, so that standard output carries results alone. */
 export type Write = (text: string) => void;
@@ -82,6 +82,8 @@ function describeEvent(event: Event, debug: boolean): string | undefined {
       return event.detail === undefined ? event.step : `${event.step}: ${event.detail}`;
     case 'loaded':
       return `loaded ${event.image} (${formatBytes(event.bytes)}, ${seconds(event.elapsed)})`;
+    case 'undo-failed':
+      return `warning: could not ${event.what}, the next build will: ${describeFailure(event.failure).message}`;
     case 'reaped':
       return `removed a ${event.what} that a killed build left: ${event.name}`;
     case 'verified':

@@ -11,7 +11,12 @@ import { errorCode, fileFailure, interruption } from '../store/file-failure.ts';
 import { acquireLock } from '../store/store-lock.ts';
 import { usersOf } from '../tools/loop-devices.ts';
 import type { BuildRequest, Filled, Loader } from './loader.ts';
-import { makeWorkDirectory, removeWorkDirectory, workDirectoryOf } from './work-directory.ts';
+import {
+  lockOf,
+  makeWorkDirectory,
+  removeWorkDirectory,
+  workDirectoryOf,
+} from './work-directory.ts';
 
 export interface BuildOptions {
   /** Absolute path of the data image; data.json goes beside it. */
@@ -51,14 +56,15 @@ export async function build(
     const ready = await checkInputs(request, options, context);
     return ready.ok ? ok({}) : ready;
   }
-  const lock = await acquireLock(`${workDirectoryOf(options.output)}.lock`, context, {
+  const work = workDirectoryOf(options.output);
+  const lock = await acquireLock(lockOf(work), context, {
     what: options.output,
   });
   if (!lock.ok) return lock;
   try {
     const ready = await checkInputs(request, options, context);
     if (!ready.ok) return ready;
-    const reaped = await loader.reap(context);
+    const reaped = await loader.reap(work, context);
     if (!reaped.ok) return reaped;
     const built = await buildLocked(request, options, loader, context);
     if (built.ok || built.failure.reason === 'interrupted') return built;
@@ -120,9 +126,9 @@ async function buildLocked(
     const removed = await removeWorkDirectory(work.value.directory);
     if (!removed.ok)
       context.report({
-        type: 'warning',
-        about: `could not remove ${work.value.directory}`,
-        detail: 'the next build of this output does',
+        type: 'undo-failed',
+        what: 'remove the work directory',
+        failure: removed.failure,
       });
   }
 }

@@ -21,8 +21,11 @@ export interface BuildRequest {
  */
 export interface Loader {
   readonly name: 'dind';
-  /** Containers, mounts and the like that killed builds of this loader left on this machine; idempotent. */
-  reap(context: Context): Promise<Result<void>>;
+  /**
+   * Removes containers, mounts and the like that killed builds of this loader left on this machine; idempotent.
+   * `directory` is the caller's own work directory, whose lock he holds.
+   */
+  reap(directory: string, context: Context): Promise<Result<void>>;
   /** Writes a clean ext4 file system with the filled data root to `work.image`, which is not there yet. */
   fill(request: BuildRequest, work: WorkFiles, context: Context): Promise<Result<Filled>>;
 }

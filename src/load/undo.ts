@@ -27,16 +27,12 @@ export class Undo {
     };
   }
 
-  /** Takes everything back. What can't be is reported as a warning: the next build reaps it. */
+  /** Takes everything back. What can't be is reported, and the next build reaps it. */
   async run(): Promise<void> {
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
       const result = await step.run();
       if (!result.ok)
-        this.#report({
-          type: 'warning',
-          about: `could not ${step.what}`,
-          detail: JSON.stringify(result.failure),
-        });
+        this.#report({ type: 'undo-failed', what: step.what, failure: result.failure });
     }
   }
 }

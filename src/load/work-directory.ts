@@ -1,8 +1,8 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { fileFailure } from '../store/file-failure.ts';
+import { errorCode, fileFailure } from '../store/file-failure.ts';
 import { currentOwner, formatOwner, ownerState, parseOwner } from '../store/owner.ts';
 import type { WorkFiles } from './loader.ts';
 
@@ -24,9 +24,19 @@ export function workDirectoryOf(output: string): string {
   return join(dirname(output), `.${basename(output)}${SUFFIX}`);
 }
 
-/** True for a path that only a build of ours mounts something at. */
-export function isWorkMountPoint(path: string): boolean {
-  return basename(path) === 'mnt' && dirname(path).endsWith(SUFFIX);
+/** The lock on a work directory, and so on its output. */
+export function lockOf(directory: string): string {
+  return `${directory}.lock`;
+}
+
+export function mountPointOf(directory: string): string {
+  return join(directory, 'mnt');
+}
+
+/** True for a name that only a build of ours gives. Looked at before anything is removed: labels can be forged. */
+export function isWorkDirectory(path: string): boolean {
+  const name = basename(path);
+  return isAbsolute(path) && name.startsWith('.') && name.endsWith(SUFFIX);
 }
 
 /** Makes it afresh; what a killed build left there must have been unmounted before. */
@@ -43,16 +53,20 @@ export async function makeWorkDirectory(output: string): Promise<Result<WorkFile
 }
 
 /**
- * Whether what belongs to this directory may be removed: its owner is known to be dead, or it is gone. What
- * another user's directory holds can't be read, so it is not ours to remove.
+ * Whether a work directory may be removed: it is there, and its owner is known to be dead or never got to say who
+ * he was. What another user's directory holds can't be read, so it is not ours to remove.
  */
 export async function isAbandoned(directory: string): Promise<boolean> {
   try {
     const owner = parseOwner(await readFile(join(directory, 'owner.json'), 'utf8'));
     return owner === undefined || ownerState(owner) === 'dead';
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+    return errorCode(error) === 'ENOENT' && (await isDirectory(directory));
   }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
 export async function removeWorkDirectory(directory: string): Promise<Result<void>> {

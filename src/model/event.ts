@@ -1,4 +1,5 @@
 import type { Digest } from './digest.ts';
+import type { Failure } from './failure.ts';
 
 /** What happens, as data; only loggers (src/cli/) make text of it. Sizes are bytes, times milliseconds. */
 export type Event =
@@ -41,6 +42,8 @@ export type Event =
       readonly bytes: number;
       readonly elapsed: number;
     }
+  /** A clean-up that did not work; `what` is a phrase: `unmount the data image`. */
+  | { readonly type: 'undo-failed'; readonly what: string; readonly failure: Failure }
   | { readonly type: 'reaped'; readonly what: string; readonly name: string }
   | {
       readonly type: 'verified';

@@ -5,6 +5,9 @@ import { fail, ok } from '../model/result.ts';
 import type { CommandFailure } from './run-command.ts';
 import { commandFailure, lastLines, runCommand } from './run-command.ts';
 
+/** Milliseconds for `run --detach`, which takes half a second where nothing is wrong. */
+const START_DEADLINE = 120_000;
+
 /** The container engine of the builder, by its command: `docker` or `podman`, with the user's own context. */
 export class ContainerEngine {
   readonly #tool: 'docker' | 'podman';
@@ -41,18 +44,15 @@ export class ContainerEngine {
     return loaded.ok ? ok() : fail(this.#failure(loaded.failure, 'loading the dind image'));
   }
 
-  /** Starts a container in the background; returns its ID. */
-  async start(args: readonly string[], signal?: AbortSignal): Promise<Result<string>> {
-    const started = await runCommand(this.#tool, ['run', '--detach', ...args], { signal });
+  /**
+   * Starts a container in the background; returns its ID. It takes no signal: a container whose start was called
+   * off half-way might still come to be after its removal.
+   */
+  async start(args: readonly string[]): Promise<Result<string>> {
+    const options = { deadline: START_DEADLINE };
+    const started = await runCommand(this.#tool, ['run', '--detach', ...args], options);
     if (started.ok) return ok(started.value.stdout.trim());
     return fail(this.#failure(started.failure, 'starting a container'));
-  }
-
-  /** Runs a container to its end and removes it, whatever becomes of it. */
-  async run(args: readonly string[], signal?: AbortSignal): Promise<Result<string>> {
-    const ran = await runCommand(this.#tool, ['run', '--rm', ...args], { signal });
-    if (ran.ok) return ok(ran.value.stdout);
-    return fail(this.#failure(ran.failure, 'running a container'));
   }
 
   /** Undefined where there is no such container. */
@@ -155,6 +155,6 @@ export interface LabelledContainer {
 function isGone(failure: CommandFailure): boolean {
   return (
     failure.reason === 'command-failed' &&
-    /no such (container|object)|no container with/i.test(failure.stderr)
+    /no such (container|object)|no container with|already in progress/i.test(failure.stderr)
   );
 }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
@@ -13,6 +14,9 @@ import { commandFailure, findProgram, lastLines, runCommand } from './run-comman
 /** Set-user-ID files and devices are content on the builder, never to be used there. */
 export const MOUNT_OPTIONS = 'loop,nosuid,nodev,noexec';
 const MOUNT_DEADLINE = 60_000;
+const UNMOUNT_ATTEMPTS = 20;
+/** Milliseconds. */
+const UNMOUNT_PAUSE = 250;
 
 /** Mounts the ext4 image through a loop device that goes away with the mount. */
 export async function mountImage(
@@ -46,18 +50,27 @@ export async function mountImage(
 
 /** Unmounts, and looks whether it is true. Not being mounted is success. */
 export async function unmountImage(directory: string): Promise<Result<void>> {
-  if (!(await isMounted(directory))) return ok();
-  // No signal: a clean-up is not interrupted.
-  const unmounted = await asRoot('umount', [directory]);
-  if (!unmounted.ok && (await isMounted(directory)))
-    return fail(rootFailure(unmounted.failure, 'unmounting the data image'));
-  if (await isMounted(directory))
+  const doing = 'unmounting the data image';
+  for (let attempt = 1; await isMounted(directory); attempt++) {
+    // No signal: a clean-up is not interrupted.
+    const unmounted = await asRoot('umount', [directory]);
+    if (!(await isMounted(directory))) break;
+    // Indexers and the like look into what has just been mounted, and soon lose interest.
+    const busy =
+      unmounted.ok ||
+      (unmounted.failure.reason === 'command-failed' && /busy/.test(unmounted.failure.stderr));
+    if (busy && attempt < UNMOUNT_ATTEMPTS) {
+      await sleep(UNMOUNT_PAUSE);
+      continue;
+    }
+    if (!unmounted.ok) return fail(rootFailure(unmounted.failure, doing));
     return fail({
       reason: 'tool-failed',
       tool: 'umount',
-      doing: 'unmounting the data image',
+      doing,
       detail: `${directory} is still mounted`,
     });
+  }
   return ok();
 }
 

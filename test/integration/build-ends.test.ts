@@ -114,6 +114,24 @@ test('the daemon that is killed while it loads ends the build with its last word
   await assertNothingLeft(before, watched);
 });
 
+test('a daemon that does not stop cleanly is an error, and leaves nothing', async (t) => {
+  const { output, watched, before } = await scene(t);
+  const bin = temporaryTree(t);
+  const real = (await must('sh', ['-c', 'command -v docker'])).trim();
+  // In place of the stop, the end that a machine short of memory gives it.
+  writeFileSync(
+    join(bin, 'docker'),
+    `#!/bin/sh\nif [ "$1" = stop ]; then for last; do :; done; exec ${real} kill "$last"; fi\nexec ${real} "$@"\n`,
+    { mode: 0o755 },
+  );
+  const env = { PATH: `${bin}:/usr/sbin:/usr/bin:/sbin:/bin` };
+  const ended = await runStowage(t, build(output), { engine, env });
+  assert.equal(ended.code, 6, ended.stderr);
+  assert.match(ended.stderr, /while stopping: it did not stop cleanly \(exit code 137\)/);
+  assert.equal(readFileSync(output, 'utf8'), 'the previous one');
+  await assertNothingLeft(before, watched);
+});
+
 test('a mount that fails, and a partition that is too small, leave nothing', async (t) => {
   const { output, watched, before } = await scene(t);
   // A mount that fails as a machine without loop devices has it fail; the rest of PATH is real.

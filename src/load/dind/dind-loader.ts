@@ -12,6 +12,7 @@ import type { BuildRequest, Filled, Loader, WorkFiles } from '../loader.ts';
 import { DATA_IMAGE } from '../loader.ts';
 import { writeExtraFiles } from '../extra-files.ts';
 import { Undo } from '../undo.ts';
+import { mountPointOf } from '../work-directory.ts';
 import { loadDindImage } from './dind-image.ts';
 import { EngineContainer } from './engine-container.ts';
 import { checkImages, loadImages } from './load-images.ts';
@@ -43,8 +44,8 @@ export class DindLoader implements Loader {
     this.#outer = new ContainerEngine(options.engine);
   }
 
-  reap(context: Context): Promise<Result<void>> {
-    return reapLeftovers(this.#outer, context);
+  reap(directory: string, context: Context): Promise<Result<void>> {
+    return reapLeftovers(this.#outer, directory, context);
   }
 
   async fill(request: BuildRequest, work: WorkFiles, context: Context): Promise<Result<Filled>> {
@@ -94,7 +95,7 @@ export class DindLoader implements Loader {
     context: Context,
   ): Promise<Result<Filled>> {
     const { partition } = request.wanted;
-    const mountPoint = join(work.directory, 'mnt');
+    const mountPoint = mountPointOf(work.directory);
     const step = (name: Step): void => {
       reportStep(context, name);
     };

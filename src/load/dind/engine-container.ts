@@ -73,7 +73,7 @@ export class EngineContainer {
     // By name, so that it can be taken back even when we are interrupted before we hear its ID.
     const name = `stowage-${process.pid}-${Date.now().toString(36)}`;
     const forget = undo.add('remove the container', () => outer.remove(name));
-    const started = await outer.start(runArguments(name, options), context.signal);
+    const started = await outer.start(runArguments(name, options));
     if (!started.ok) return started;
 
     const api = await openEngineApi(join(options.runDirectory, 'docker.sock'));

@@ -4,21 +4,29 @@ import type { Result } from '../../model/result.ts';
 import { ok } from '../../model/result.ts';
 import type { Owner } from '../../store/owner.ts';
 import { currentOwner, ownerState, parseOwner } from '../../store/owner.ts';
+import { tryLock } from '../../store/store-lock.ts';
 import type { ContainerEngine } from '../../tools/container-engine.ts';
-import { mountPoints, unmountImage } from '../../tools/mount.ts';
-import { isAbandoned, isWorkMountPoint, removeWorkDirectory } from '../work-directory.ts';
+import { isMounted, mountPoints, unmountImage } from '../../tools/mount.ts';
+import {
+  isAbandoned,
+  isWorkDirectory,
+  lockOf,
+  mountPointOf,
+  removeWorkDirectory,
+} from '../work-directory.ts';
 import { OWNER_LABEL } from './engine-container.ts';
 
 /**
- * Removes what builds on this machine left that were killed before they could: first the containers, which
- * hold the mounts, then the mounts, which hold the loop devices, then their directories. Builds that live, and
- * those of other hosts that share a file system, are left alone.
+ * Removes what builds on this machine left that were killed before they could: the containers, which hold the
+ * mounts, then the mounts, which hold the loop devices, then their directories. Builds that live, and those of
+ * other hosts that share a file system, are left alone. `own` is the directory whose lock the caller holds.
  */
 export async function reapLeftovers(
   outer: ContainerEngine,
+  own: string,
   context: Context,
 ): Promise<Result<void>> {
-  const abandoned = new Set<string>();
+  const candidates = new Set([own]);
   // An engine that does not answer holds no containers of ours that could be in the way; what needs it says so.
   const containers = await outer.labelled(OWNER_LABEL);
   for (const container of containers.ok ? containers.value : []) {
@@ -27,21 +35,37 @@ export async function reapLeftovers(
     const removed = await outer.remove(container.id);
     if (!removed.ok) return removed;
     context.report({ type: 'reaped', what: 'container', name: container.id.slice(0, 12) });
-    abandoned.add(label.directory);
+    candidates.add(label.directory);
   }
-  for (const mountPoint of (await mountPoints()).filter(isWorkMountPoint)) {
-    const directory = dirname(mountPoint);
-    if (!abandoned.has(directory) && !(await isAbandoned(directory))) continue;
-    const unmounted = await unmountImage(mountPoint);
-    if (!unmounted.ok) return unmounted;
-    context.report({ type: 'reaped', what: 'mount', name: mountPoint });
-    abandoned.add(directory);
-  }
-  for (const directory of abandoned) {
-    const removed = await removeWorkDirectory(directory);
-    if (!removed.ok) return removed;
+  for (const mountPoint of await mountPoints()) candidates.add(dirname(mountPoint));
+  for (const directory of [...candidates].filter(isWorkDirectory)) {
+    const reaped = await reapDirectory(directory, own, context);
+    if (!reaped.ok) return reaped;
   }
   return ok();
+}
+
+/** Under the directory's lock: whoever holds it builds there, and has reaped it or does so right now. */
+async function reapDirectory(
+  directory: string,
+  own: string,
+  context: Context,
+): Promise<Result<void>> {
+  if (!(await isAbandoned(directory))) return ok();
+  const attempt = directory === own ? undefined : await tryLock(lockOf(directory));
+  if (attempt !== undefined && !(attempt.ok && 'lock' in attempt.value)) return ok();
+  try {
+    if (!(await isAbandoned(directory))) return ok();
+    const mountPoint = mountPointOf(directory);
+    if (await isMounted(mountPoint)) {
+      const unmounted = await unmountImage(mountPoint);
+      if (!unmounted.ok) return unmounted;
+      context.report({ type: 'reaped', what: 'mount', name: mountPoint });
+    }
+    return await removeWorkDirectory(directory);
+  } finally {
+    if (attempt?.ok === true && 'lock' in attempt.value) await attempt.value.lock.release();
+  }
 }
 
 /** The label's value, JSON: whose container it is, readable for every user of the engine. */

@@ -37,7 +37,7 @@ test('a step that fails when called is tried again at the end, and the rest stil
   await undo.run();
   assert.deepEqual(log, ['break', 'break', 'last']);
   assert.deepEqual(
-    events.map((event) => event.type === 'warning' && event.about),
-    ['could not break'],
+    events.map((event) => event.type === 'undo-failed' && event.what),
+    ['break'],
   );
 });

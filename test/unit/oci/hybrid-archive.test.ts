@@ -35,7 +35,9 @@ async function fixture(
 async function read(stream: NodeJS.ReadableStream): Promise<Map<string, string>> {
   const entries = new Map<string, string>();
   const tar = extract();
-  stream.on('error', (error) => tar.destroy(error));
+  stream.on('error', (error: Error) => {
+    tar.destroy(error);
+  });
   stream.pipe(tar);
   for await (const entry of tar) {
     const chunks: Buffer[] = [];
