@@ -1,6 +1,7 @@
 import { setDefaultResultOrder } from 'node:dns';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import type { Options } from 'yargs';
 import type { Report } from '../model/event.ts';
 import type { Failure } from '../model/failure.ts';
 import { exitCodeOf } from '../model/failure.ts';
@@ -27,11 +28,14 @@ const writeError = (text: string): void => {
 
 export async function main(argv: readonly string[]): Promise<number> {
   let code = 0;
+  // yargs lays out the page of help whenever a command runs, which takes longer than a warm fetch: not of options
+  // that are hidden.
+  const hidden = !argv.includes('--help');
   let parser = yargs([...argv])
     .scriptName('stowage')
     .usage('$0 COMMAND: container images into firmware')
     .version(VERSION)
-    .options(globalOptions)
+    .options(hideAll(globalOptions, hidden))
     .config(optionsFromEnvironment(globalOptions))
     .group(Object.keys(globalOptions), 'Always:')
     .strict()
@@ -50,7 +54,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       command.describe,
       (builder) => {
         const own = builder
-          .options(command.options)
+          .options(hideAll(command.options, hidden))
           .config(optionsFromEnvironment(command.options));
         return positional === undefined ? own : own.positional(positional.name, positional.option);
       },
@@ -72,6 +76,15 @@ export async function main(argv: readonly string[]): Promise<number> {
 }
 
 class UsageError extends Error {}
+
+function hideAll(
+  options: Readonly<Record<string, Options>>,
+  hidden: boolean,
+): Record<string, Options> {
+  return Object.fromEntries(
+    Object.entries(options).map(([name, option]) => [name, { ...option, hidden }]),
+  );
+}
 
 async function run(command: Command, args: GlobalArguments): Promise<number> {
   const twice = Object.entries(args).find(

@@ -1,5 +1,5 @@
 import type { ErrorObject, SchemaObject, ValidateFunction } from 'ajv';
-import { Ajv } from 'ajv';
+import { compileSchema } from './compile-schema.ts';
 import { suggestion } from './nearest-name.ts';
 
 /** One violation of a schema: where, whether the key or the value is wrong, and why, as a phrase. */
@@ -21,14 +21,7 @@ type Source = (path: readonly (string | number)[]) => string | undefined;
 export function schemaCheck(schema: SchemaObject): Check {
   let validate: ValidateFunction | undefined;
   return (value, source = () => undefined) => {
-    validate ??= new Ajv({
-      allErrors: true,
-      verbose: true,
-      allowUnionTypes: true,
-      // Checking the schema itself takes a tenth of a second of every start; test/unit/model/json-schema.test.ts does it.
-      meta: false,
-      validateSchema: false,
-    }).compile(schema);
+    validate ??= compileSchema(schema);
     if (validate(value)) return [];
     return (validate.errors ?? []).flatMap((error) => describe(error, value, source));
   };

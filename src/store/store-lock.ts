@@ -3,7 +3,6 @@ import * as fs from 'node:fs';
 import { mkdir, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import lockfile from 'proper-lockfile';
 import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
@@ -103,6 +102,8 @@ async function take(path: string, stale: number): Promise<Lock | undefined> {
   const record = join(path, `owner-${randomUUID()}.json`);
   const state = { held: false, lost: false };
   let release: () => Promise<void>;
+  // Loaded when it is needed: a fetch that finds everything takes no lock.
+  const { default: lockfile } = await import('proper-lockfile');
   try {
     release = await lockfile.lock(path, {
       lockfilePath: directory,

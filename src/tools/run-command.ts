@@ -1,4 +1,3 @@
-import { execa } from 'execa';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -90,6 +89,8 @@ export async function streamCommand(
     options.diesWithUs === true && findProgram('setpriv') !== undefined
       ? ['setpriv', ['--pdeathsig', 'KILL', '--', tool, ...args]]
       : [tool, [...args]];
+  // Loaded when it is needed: what finds everything in the store starts no program, and is done sooner.
+  const { execa } = await import('execa');
   const child = execa(file, argv, {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { ...options.env, LC_ALL: 'C' },
