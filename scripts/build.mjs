@@ -15,6 +15,7 @@ await build({
   target: 'node20.19',
   format: 'esm',
   plugins: [compiledSchemas(root)],
+  alias: { 'string-width': `${root}scripts/string-width.mjs` },
   // Names stay as they are, for stack traces; what is parsed at every start is a third less.
   minifyWhitespace: true,
   minifySyntax: true,

@@ -42,7 +42,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .demandCommand(1, 'which command?')
     .recommendCommands()
     .parserConfiguration({ 'camel-case-expansion': false, 'parse-positional-numbers': false })
-    .wrap(100)
+    .wrap(hidden ? null : 100)
     .exitProcess(false)
     .fail((message: string | undefined, error: Error | undefined) => {
       throw error ?? new UsageError(message ?? 'unknown option');
