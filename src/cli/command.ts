@@ -7,6 +7,12 @@ export interface Surroundings extends Context {
   /** From the environment: HTTP_PROXY and its kin, by lower-case name. */
   readonly proxies: Readonly<Record<'http_proxy' | 'https_proxy' | 'no_proxy', string | undefined>>;
   readonly home: string | undefined;
+  /** Where skopeo looks for credentials by itself, in its order. */
+  readonly authfiles: readonly string[];
+  /** DOCKER_HOST. */
+  readonly dockerHost: string | undefined;
+  /** TMPDIR. */
+  readonly temporary: string | undefined;
   /** SOURCE_DATE_EPOCH in seconds where it is set, else now. */
   readonly epoch: number;
   /** This machine, as `formatPlatform` prints it: `linux/amd64`. */
@@ -31,14 +37,29 @@ export interface Command {
   readonly run: (args: never, surroundings: Surroundings) => Promise<Result<Outcome>>;
 }
 
-/** Ties the type of `run`'s arguments to the options. */
-export function defineCommand<O extends Record<string, Options>>(command: {
+/** Verbs under a common word: `store ls`. */
+export interface CommandGroup {
+  readonly name: string;
+  readonly describe: string;
+  readonly commands: readonly Command[];
+}
+
+export function isGroup(command: Command | CommandGroup): command is CommandGroup {
+  return 'commands' in command;
+}
+
+/** Ties the type of `run`'s arguments to the options and the positional's name. */
+export function defineCommand<
+  O extends Record<string, Options>,
+  P extends string = never,
+>(command: {
   readonly name: string;
   readonly describe: string;
   readonly options: O;
-  readonly positional?: { readonly name: string; readonly option: PositionalOptions };
+  readonly positional?: { readonly name: P; readonly option: PositionalOptions };
   readonly run: (
-    args: InferredOptionTypes<O> & { readonly image?: string; readonly 'dry-run': boolean },
+    args: InferredOptionTypes<O> &
+      Readonly<Partial<Record<P, string>>> & { readonly 'dry-run': boolean },
     surroundings: Surroundings,
   ) => Promise<Result<Outcome>>;
 }): Command {

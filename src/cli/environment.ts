@@ -47,8 +47,30 @@ export function surroundings(version: string): Result<Omit<Surroundings, 'report
       no_proxy: either('no_proxy'),
     },
     home: environment['HOME'],
+    authfiles: defaultAuthfiles(),
+    dockerHost: nonEmpty('DOCKER_HOST'),
+    temporary: nonEmpty('TMPDIR'),
     epoch: epoch === undefined ? Math.floor(Date.now() / 1000) : Number(epoch),
     builderPlatform: formatPlatform(builder.value),
     version,
   });
+}
+
+/** containers-auth.json(5); Docker's own file comes last. */
+function defaultAuthfiles(): readonly string[] {
+  const named = nonEmpty('REGISTRY_AUTH_FILE');
+  if (named !== undefined) return [named];
+  const runtime = nonEmpty('XDG_RUNTIME_DIR');
+  const home = nonEmpty('HOME');
+  return [
+    runtime === undefined
+      ? `/run/containers/${process.getuid?.() ?? 0}/auth.json`
+      : `${runtime}/containers/auth.json`,
+    ...(home === undefined ? [] : [`${home}/.docker/config.json`]),
+  ];
+}
+
+function nonEmpty(name: string): string | undefined {
+  const value = environment[name];
+  return value === '' ? undefined : value;
 }

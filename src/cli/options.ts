@@ -64,15 +64,31 @@ export const networkOptions = {
     ...each,
     describe: 'HOST[/PATH] that is tried before every upstream registry; repeatable',
   },
+  'mirror-only': {
+    type: 'boolean',
+    default: false,
+    describe: 'ask the mirrors and nobody else',
+  },
   authfile: {
     type: 'string',
     requiresArg: true,
     describe: 'credentials, as skopeo and podman write them',
   },
+  'cert-dir': {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'certificates: DIR/HOST[:PORT]/*.crt, and *.cert with *.key, or in DIR itself for all',
+  },
   policy: {
     type: 'string',
     requiresArg: true,
     describe: "signature policy, instead of the user's or the machine's policy.json",
+  },
+  'registries-dir': {
+    type: 'string',
+    requiresArg: true,
+    describe: "where signatures are, instead of the user's or the machine's registries.d",
   },
   insecure: {
     ...each,

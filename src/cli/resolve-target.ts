@@ -5,7 +5,7 @@ import type { Pins, TargetPins } from '../model/pins.ts';
 import { targetKey } from '../model/pins-document.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { catalogAddress, evaluate } from '../plan/evaluate.ts';
+import { catalogAddress, catalogLocation, evaluate } from '../plan/evaluate.ts';
 import type { Wanted } from '../plan/wanted.ts';
 import type { NetworkAccess } from '../fetch/access.ts';
 import { loadText } from '../fetch/fetch-file.ts';
@@ -20,7 +20,11 @@ import { overrides, parseChoice } from './target.ts';
 export interface NetworkArguments {
   readonly jobs: number;
   readonly mirror?: readonly string[] | undefined;
+  readonly 'mirror-only': boolean;
   readonly authfile?: string | undefined;
+  readonly 'cert-dir'?: string | undefined;
+  readonly policy?: string | undefined;
+  readonly 'registries-dir'?: string | undefined;
   readonly insecure?: readonly string[] | undefined;
   readonly 'retry-delays': string;
   readonly stall: number;
@@ -28,17 +32,34 @@ export interface NetworkArguments {
 
 export function networkAccess(
   args: NetworkArguments,
-  { proxies }: Surroundings,
-): Result<NetworkAccess & { readonly jobs: number }> {
+  { proxies, authfiles, dockerHost, temporary }: Surroundings,
+): Result<PinOptions & { readonly jobs: number }> {
   const retryDelays = parseDelays(args['retry-delays']);
   if (!retryDelays.ok) return retryDelays;
   const jobs = parseCount('--jobs', args.jobs);
   if (!jobs.ok) return jobs;
   const stall = parseCount('--stall', args.stall);
   if (!stall.ok) return stall;
+  const mirrors = args.mirror ?? [];
+  if (args['mirror-only'] && mirrors.length === 0)
+    return fail({
+      reason: 'invalid-option',
+      option: '--mirror-only',
+      value: 'true',
+      expected: 'a --mirror beside it',
+    });
+  const path = (given: string | undefined): string | undefined =>
+    given === undefined ? undefined : resolve(given);
   return ok({
-    mirrors: args.mirror ?? [],
-    authfile: args.authfile === undefined ? undefined : resolve(args.authfile),
+    mirrors,
+    mirrorOnly: args['mirror-only'],
+    authfile: path(args.authfile),
+    defaultAuthfiles: authfiles,
+    certificates: path(args['cert-dir']),
+    policy: path(args.policy),
+    registriesDirectory: path(args['registries-dir']),
+    dockerHost,
+    temporary,
     insecure: args.insecure ?? [],
     retryDelays: retryDelays.value,
     stall: stall.value * 1000,
@@ -64,7 +85,8 @@ export async function resolveTarget(
   return pins.ok ? ok({ wanted: wanted.value, pins: pins.value }) : pins;
 }
 
-async function evaluateNow(
+/** What the bundle wants of this target, by the catalog as it is now. */
+export async function evaluateNow(
   bundle: Bundle,
   args: TargetArguments,
   access: NetworkAccess,
@@ -90,7 +112,8 @@ async function evaluateNow(
   if (!address.ok) return address;
   if (address.value === undefined) return evaluate(bundle, target, undefined);
   surroundings.report({ type: 'resolving', what: address.value });
-  const text = await loadText(address.value, access, surroundings);
+  const location = catalogLocation(bundle, address.value);
+  const text = await loadText(location, access, surroundings);
   if (!text.ok) return text;
   const catalog = parseCatalog(text.value, address.value);
   if (!catalog.ok) return catalog;

@@ -2,8 +2,8 @@ import type { CommandFailure } from '../tools/run-command.ts';
 import { commandFailure } from '../tools/run-command.ts';
 import { isLoopback } from '../tools/http.ts';
 import type { HttpFailure, Proxies } from '../tools/http.ts';
-import type { SkopeoFailure } from '../tools/skopeo.ts';
-import type { Failure } from '../model/failure.ts';
+import type { SkopeoAccess, SkopeoFailure, SkopeoRun } from '../tools/skopeo.ts';
+import type { Failure, RegistryRefused } from '../model/failure.ts';
 import type { Reference } from '../model/reference.ts';
 import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
@@ -12,6 +12,7 @@ import { nameOf } from '../model/reference.ts';
 import { registryOf, sourcesOf } from '../plan/fetch-sources.ts';
 import { interruption } from '../store/file-failure.ts';
 import type { FailureClass } from './classify.ts';
+import { certificatesFor } from './certificates.ts';
 import { classifySkopeo, classifyStatus, lastMessage } from './classify.ts';
 import { redact } from './redact.ts';
 import type { AttemptResult, Sleep } from './retry.ts';
@@ -21,8 +22,18 @@ import { retry, RETRY_DELAYS } from './retry.ts';
 export interface NetworkAccess {
   /** `HOST[:PORT][/PATH]`, tried first, in this order. */
   readonly mirrors?: readonly string[] | undefined;
+  /** Nothing but the mirrors is asked; what is on this machine may be read. */
+  readonly mirrorOnly?: boolean | undefined;
   /** Path of the registries' credentials; skopeo's own default without it. */
   readonly authfile?: string | undefined;
+  /** Where skopeo looks without `authfile`, in its order: for messages. */
+  readonly defaultAuthfiles?: readonly string[] | undefined;
+  /** Certificates, a directory for each `HOST[:PORT]` in it: certificates.ts. */
+  readonly certificates?: string | undefined;
+  /** Directory of `registries.d` files; the user's or the machine's without it. */
+  readonly registriesDirectory?: string | undefined;
+  /** The engine behind `docker-daemon:`, as in DOCKER_HOST. */
+  readonly dockerHost?: string | undefined;
   /** `HOST[:PORT]` of those besides loopback that may speak plain http or have unknown certificates. */
   readonly insecure?: readonly string[] | undefined;
   readonly proxies?: Proxies | undefined;
@@ -45,6 +56,27 @@ export function stallOf(access: NetworkAccess): number {
   return access.stall ?? STALL;
 }
 
+/** How skopeo is to reach the registry of `name`. */
+export async function skopeoAccess(name: string, access: NetworkAccess): Promise<SkopeoAccess> {
+  const { authfile, registriesDirectory } = access;
+  const host = registryOf(name);
+  const own = await certificatesFor(host, access.certificates);
+  // Who gives certificates for this very host wants them checked, on loopback too.
+  const insecure = own?.forHostAlone !== true && mayBeInsecure(host, access);
+  return { insecure, authfile, registriesDirectory, certificates: own?.directory };
+}
+
+/** skopeo's own words get no further than `--debug`, and with secrets taken out. */
+export function skopeoRun(access: NetworkAccess, context: Context): SkopeoRun {
+  return {
+    signal: context.signal,
+    stall: stallOf(access),
+    report: (event) => {
+      context.report(event.type === 'tool-output' ? { ...event, line: redact(event.line) } : event);
+    },
+  };
+}
+
 /** Plain http and unknown certificates: for loopback, as Docker does, and for those named. */
 export function mayBeInsecure(host: string, access: NetworkAccess): boolean {
   const bare = host.replace(/:\d+$/, '');
@@ -61,20 +93,20 @@ export async function askSources<T>(
   reference: Reference,
   access: NetworkAccess,
   context: Context,
-  ask: (name: string, insecure: boolean) => Promise<Result<T, Fault>>,
+  ask: (name: string, skopeo: SkopeoAccess) => Promise<Result<T, Fault>>,
 ): Promise<Result<T>> {
-  const sources = sourcesOf(reference, access.mirrors ?? []);
+  const sources = sourcesOf(reference, access.mirrors ?? [], access.mirrorOnly);
   const mismatched = new Set<string>();
   return retry(what, access.retryDelays ?? RETRY_DELAYS, context, attempt, access.sleep);
 
   async function attempt(): Promise<AttemptResult<T>> {
-    let temporary: string | undefined;
+    let temporary: Told | undefined;
     let refused: AttemptResult<T> | undefined;
     for (const source of sources) {
       let told: Told | undefined;
       for (const name of source.names) {
         if (context.signal.aborted) return failed(interruption(context.signal));
-        const answer = await ask(name, mayBeInsecure(registryOf(name), access));
+        const answer = await ask(name, await skopeoAccess(name, access));
         if (answer.ok) return { outcome: 'done', value: answer.value };
         if (answer.failure.kind === 'final') return failed(answer.failure.failure);
         const now = judge(name, answer.failure.class, answer.failure.detail, mismatched);
@@ -84,25 +116,31 @@ export async function askSources<T>(
       if (told === undefined) continue;
       if (source.mirror !== undefined)
         context.report({ type: 'mirror-failed', what, mirror: source.mirror, detail: told.detail });
-      if (told.why === undefined) temporary = told.detail;
-      else if (source.mirror === undefined)
+      if (told.why === undefined) temporary = told;
+      else if (source.mirror === undefined || access.mirrorOnly === true)
         refused = failed({
           reason: 'registry-refused',
           what: `${what} (${nameOf(reference)})`,
           why: told.why,
-          detail: told.detail,
+          detail: `${told.detail}${triedCredentials(told.why, access)}`,
         });
     }
     if (temporary !== undefined || refused === undefined)
-      return { outcome: 'temporary', detail: temporary ?? 'no source answered' };
+      return {
+        outcome: 'temporary',
+        detail: temporary?.detail ?? 'no source answered',
+        retryAfter: temporary?.retryAfter,
+      };
     return refused;
   }
 }
 
 interface Told {
   /** Absent for what may pass. */
-  readonly why?: 'unauthorized' | 'denied' | 'not-found' | 'unsupported' | 'wrong-content';
+  readonly why?: RegistryRefused['why'];
   readonly detail: string;
+  /** Milliseconds that the source asked for. */
+  readonly retryAfter?: number | undefined;
 }
 
 function judge(name: string, found: FailureClass, detail: string, mismatched: Set<string>): Told {
@@ -112,6 +150,7 @@ function judge(name: string, found: FailureClass, detail: string, mismatched: Se
         detail: found.known
           ? detail
           : `${detail} (not a known failure, so taken for one that may pass)`,
+        retryAfter: found.retryAfter,
       };
     case 'mismatch':
       if (mismatched.has(name)) return { why: 'wrong-content', detail };
@@ -122,6 +161,17 @@ function judge(name: string, found: FailureClass, detail: string, mismatched: Se
     case 'no-space':
       return { detail };
   }
+}
+
+/** Which file was tried: a log-in that is in another one is the usual reason. */
+function triedCredentials(why: RegistryRefused['why'], access: NetworkAccess): string {
+  if (why !== 'unauthorized' && why !== 'denied') return '';
+  if (access.authfile !== undefined)
+    return `; the credentials tried are those in ${access.authfile}`;
+  const files = access.defaultAuthfiles ?? [];
+  return files.length === 0
+    ? ''
+    : `; no --authfile was given, so credentials were looked for in ${files.join(', then ')}`;
 }
 
 function failed(failure: Failure): { readonly outcome: 'failed'; readonly failure: Failure } {
@@ -166,7 +216,7 @@ export function httpFault(failure: HttpFailure, url: string, context: Context): 
     case 'status':
       return {
         kind: 'network',
-        class: classifyStatus(failure.status),
+        class: classifyStatus(failure.status, failure.retryAfter),
         detail: `${redact(url)} answered ${failure.status}`,
       };
     case 'network':
@@ -203,7 +253,7 @@ export async function askOnce<T>(
       if (answer.ok) return { outcome: 'done', value: answer.value };
       if (answer.failure.kind === 'final') return failed(answer.failure.failure);
       const told = judge(what, answer.failure.class, answer.failure.detail, mismatched);
-      if (told.why === undefined) return { outcome: 'temporary', detail: told.detail };
+      if (told.why === undefined) return { outcome: 'temporary', ...told };
       return failed({ reason: 'registry-refused', what, why: told.why, detail: told.detail });
     },
     access.sleep,

@@ -1,4 +1,5 @@
 import type { RegistryRefused } from '../model/failure.ts';
+import { askedWait } from '../tools/skopeo.ts';
 import { redact } from './redact.ts';
 
 /**
@@ -7,7 +8,12 @@ import { redact } from './redact.ts';
  * first time, wrong for good when it repeats.
  */
 export type FailureClass =
-  | { readonly kind: 'temporary'; readonly known: boolean }
+  | {
+      readonly kind: 'temporary';
+      readonly known: boolean;
+      /** Milliseconds until when not to ask again, by a Retry-After. */
+      readonly retryAfter?: number;
+    }
   | { readonly kind: 'mismatch' }
   | { readonly kind: 'refused'; readonly why: RegistryRefused['why'] }
   | { readonly kind: 'no-space' };
@@ -24,7 +30,12 @@ const TABLE: readonly (readonly [RegExp, FailureClass])[] = [
     /digest did not match|does not match provided manifest digest|digest mismatch/i,
     { kind: 'mismatch' },
   ],
-  [/source image rejected|error loading trust policy/i, { kind: 'refused', why: 'denied' }],
+  [/source image rejected|error loading trust policy/i, { kind: 'refused', why: 'untrusted' }],
+  // An authfile that is not JSON, a credential helper that fails.
+  [
+    /getting username and password|error getting credentials/i,
+    { kind: 'refused', why: 'unauthorized' },
+  ],
   [/toomanyrequests|too many requests|(?:registry|status:?|StatusCode:) 429\b/i, TEMPORARY],
   [/(?:registry|status:?|StatusCode:) 5\d\d\b/i, TEMPORARY],
   [/unexpected EOF|: EOF$|connection reset|broken pipe|connection refused/i, TEMPORARY],
@@ -52,17 +63,31 @@ const TABLE: readonly (readonly [RegExp, FailureClass])[] = [
 /** `stderr` is all of it: what counts is the last message, not skopeo's own attempts before. */
 export function classifySkopeo(stderr: string): FailureClass {
   const message = lastMessage(stderr);
-  return (
-    TABLE.find(([pattern]) => pattern.test(message))?.[1] ?? { kind: 'temporary', known: false }
-  );
+  const found = TABLE.find(([pattern]) => pattern.test(message))?.[1];
+  if (found === undefined) return { kind: 'temporary', known: false };
+  const retryAfter = found.kind === 'temporary' ? askedRetryAfter(stderr) : undefined;
+  return retryAfter === undefined ? found : { kind: 'temporary', known: true, retryAfter };
 }
 
-/** An HTTP status that is not a success, of a web server. */
-export function classifyStatus(status: number): FailureClass {
+/**
+ * What the registry's last Retry-After was, by the waits that skopeo kept: its own are 2 s, then twice as long each
+ * time (c/image, docker_client.go).
+ */
+function askedRetryAfter(stderr: string): number | undefined {
+  const waits = stderr.split('\n').flatMap((line) => askedWait(line) ?? []);
+  const last = waits.at(-1);
+  return last === undefined || waits.every((wait, index) => wait === 2_000 * 2 ** index)
+    ? undefined
+    : last;
+}
+
+/** An HTTP status that is not a success, of a web server; `retryAfter` in milliseconds. */
+export function classifyStatus(status: number, retryAfter?: number): FailureClass {
   if (status === 401 || status === 407) return { kind: 'refused', why: 'unauthorized' };
   if (status === 403) return { kind: 'refused', why: 'denied' };
   if (status === 404 || status === 410) return { kind: 'refused', why: 'not-found' };
-  if (status === 408 || status === 425 || status === 429 || status >= 500) return TEMPORARY;
+  if (status === 408 || status === 425 || status === 429 || status >= 500)
+    return retryAfter === undefined ? TEMPORARY : { ...TEMPORARY, retryAfter };
   return { kind: 'refused', why: 'unsupported' };
 }
 

@@ -16,6 +16,7 @@ import type { Store } from '../store/store.ts';
 import { download } from '../tools/http.ts';
 import type { Fault, NetworkAccess } from './access.ts';
 import { askOnce, httpFault, mayBeInsecure, mismatch, stallOf } from './access.ts';
+import { readCertificates } from './certificates.ts';
 import { redact } from './redact.ts';
 
 /** A file to have in the store, from its URL or from the bundle itself. */
@@ -24,7 +25,13 @@ export interface FileToFetch {
   readonly path: string;
   readonly digest: Digest;
   readonly size: number;
-  readonly from: { readonly url: string } | { readonly content: Uint8Array };
+  readonly from:
+    | {
+        readonly url: string;
+        /** Where a path that is relative to its bundle is. */
+        readonly location?: string | undefined;
+      }
+    | { readonly content: Uint8Array };
 }
 
 const REMOTE = /^https?:\/\//i;
@@ -96,7 +103,10 @@ async function writeStaged(
     const take: Take = async (chunk) => {
       await opened.writeFile(chunk);
     };
-    if ('url' in file.from) return await readAddress(file.from.url, access, context, take);
+    if ('url' in file.from) {
+      const { url, location } = file.from;
+      return await readAddress(location ?? url, access, context, take);
+    }
     await take(Buffer.from(file.from.content));
     return ok();
   } catch (error) {
@@ -114,6 +124,12 @@ export async function readAddress(
   take: Take,
 ): Promise<Result<void, Fault>> {
   if (REMOTE.test(address)) {
+    if (access.mirrorOnly === true)
+      return fail({
+        kind: 'network',
+        class: { kind: 'refused', why: 'denied' },
+        detail: `${redact(address)} is no mirror, and with --mirror-only nothing else is asked`,
+      });
     const got = await download(
       address,
       {
@@ -121,6 +137,7 @@ export async function readAddress(
         stall: stallOf(access),
         mayBePlain: (host) => mayBeInsecure(host, access),
         proxies: access.proxies,
+        certificates: (host) => readCertificates(host, access.certificates),
       },
       take,
     );
@@ -151,12 +168,13 @@ function notThere(detail: string): Result<never, Fault> {
 export async function resolveFile(
   path: string,
   url: string,
+  location: string | undefined,
   store: Store | undefined,
   access: NetworkAccess,
   context: Context,
 ): Promise<Result<{ readonly sha256: Digest; readonly size: number }>> {
   const what = `${path} (${redact(url)})`;
-  const read = await readWhole(what, url, access, context);
+  const read = await readWhole(what, location ?? url, access, context);
   if (!read.ok) return read;
   const content = read.value;
   const pin = { sha256: digestOf(content), size: content.length };

@@ -1,31 +1,38 @@
-import { lstat, mkdir, rm, statfs, symlink } from 'node:fs/promises';
+import { lstat, mkdir, rm, statfs, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Descriptor } from '../model/descriptor.ts';
 import type { Digest } from '../model/digest.ts';
-import { hexOf } from '../model/digest.ts';
+import { digestOf, hexOf } from '../model/digest.ts';
 import type { Context } from '../model/event.ts';
 import type { Failure, NoSpace } from '../model/failure.ts';
 import type { Platform } from '../model/platform.ts';
 import { formatPlatform } from '../model/platform.ts';
-import { formatReference } from '../model/reference.ts';
+import { formatReference, nameOf } from '../model/reference.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import type { ImageToFetch } from '../plan/fetch-plan.ts';
 import { blobsOf, bytesOf } from '../plan/fetch-plan.ts';
 import { atDigest } from '../plan/fetch-sources.ts';
+import type { LocatedSource } from '../plan/wanted.ts';
 import { claimMissing } from '../store/claims.ts';
 import type { Claims } from '../store/claims.ts';
 import { errorCode, fileFailure } from '../store/file-failure.ts';
 import { writeImageLayout } from '../store/image-layout.ts';
+import type { Signature } from '../store/image-signatures.ts';
+import { keepSignatures } from '../store/image-signatures.ts';
 import { publish } from '../store/publish.ts';
 import { makeStaging } from '../store/staging.ts';
 import type { Store } from '../store/store.ts';
 import { readBlob } from '../store/store.ts';
 import { copyToLayout } from '../tools/skopeo.ts';
 import type { Fault, NetworkAccess } from './access.ts';
-import { askSources, mismatch, skopeoFault, stallOf } from './access.ts';
+import { askSources, mismatch, skopeoFault, skopeoRun } from './access.ts';
 import { readConfigPlatform, readImageDocument } from './image-documents.ts';
-import { choosePolicy } from './policy.ts';
+import { changedSource, inspectLocal, stagedBlob, stageLocal } from './local-image.ts';
+import type { Policy } from './policy.ts';
+import { choosePolicy, policyForMirror } from './policy.ts';
+import { readRaw } from './resolve.ts';
+import { readSignatures, stagedSignatures } from './signatures.ts';
 
 export interface ImageAccess extends NetworkAccess {
   /** Path of a trust policy; the user's, the system's, or our own without it. */
@@ -45,12 +52,14 @@ export async function fetchImage(
   const claims = await claimMissing(store, 'blobs', blobsOf(image), context, image.owner);
   if (!claims.ok) return claims;
   const { missing } = claims.value;
+  let signatures: readonly Signature[] = [];
   try {
     if (missing.length > 0) {
       const bytes = bytesOf(missing);
       context.report({ type: 'fetch-started', image: image.owner, bytes });
       const downloaded = await downloadMissing(store, image, claims.value, access, context);
       if (!downloaded.ok) return downloaded;
+      signatures = downloaded.value;
       context.report({ type: 'fetch-finished', image: image.owner, bytes });
     }
   } finally {
@@ -58,8 +67,11 @@ export async function fetchImage(
   }
   const checked = await checkAgainstPin(store, image);
   if (!checked.ok) return checked;
-  const written = await writeImageLayout(store, { name: image.name, manifest: image.manifest });
-  return written.ok ? ok(missing) : written;
+  const stored = { name: image.name, manifest: image.manifest };
+  const written = await writeImageLayout(store, stored);
+  if (!written.ok) return written;
+  const kept = await keepSignatures(store, stored, signatures);
+  return kept.ok ? ok(missing) : kept;
 }
 
 async function downloadMissing(
@@ -68,59 +80,174 @@ async function downloadMissing(
   claims: Claims<Descriptor>,
   access: ImageAccess,
   context: Context,
-): Promise<Result<void>> {
+): Promise<Result<readonly Signature[]>> {
   const staging = await makeStaging(store);
   if (!staging.ok) return staging;
   const { directory } = staging.value;
-  const blobs = join(directory, 'blobs');
   try {
-    await mkdir(join(blobs, 'sha256'), { recursive: true });
+    const index = await stageIndex(store, image, claims, directory, access, context);
+    if (!index.ok) return index;
+    const others = claims.missing.filter((blob) => blob.digest !== image.index?.digest);
+    if (others.length === 0) return ok([]);
     const policy = await choosePolicy(access.policy, directory);
-    const missing = new Set(claims.missing.map((blob) => blob.digest));
-    for (const blob of blobsOf(image))
-      if (!missing.has(blob.digest)) await linkBlob(store, blobs, blob.digest);
-    const publisher = new Publisher(store, image, blobs, claims);
-    return await askSources(
-      image.owner,
-      image.reference,
-      access,
-      context,
-      async (name, insecure): Promise<Result<void, Fault>> => {
-        const layout = join(directory, 'layout');
-        await rm(layout, { recursive: true, force: true });
-        const copied = await copyToLayout(
-          {
-            reference: atDigest(name, image.manifest.digest),
-            layout,
-            blobs,
-            policy,
-            platform: image.platform,
-            insecure,
-            authfile: access.authfile,
-            onProgress: (staged) => {
-              publisher.publishSoon();
-              const total = bytesOf(claims.missing);
-              const arrived = Math.min(total, publisher.publishedBytes + staged);
-              context.report({ type: 'fetch-progress', image: image.owner, bytes: arrived, total });
-            },
-          },
-          { signal: context.signal, report: context.report, stall: stallOf(access) },
+    return image.local === undefined
+      ? await download(
+          store,
+          image,
+          { ...claims, missing: others },
+          policy,
+          directory,
+          access,
+          context,
+        )
+      : await copyLocal(
+          store,
+          { ...image, local: image.local },
+          { ...claims, missing: others },
+          policy,
+          directory,
+          access,
+          context,
         );
-        // What is complete is kept, however skopeo ended.
-        const published = await publisher.publishRest(copied.ok);
-        if (!published.ok) return published;
-        if (copied.ok) return publisher.left();
-        const fault = skopeoFault(copied.failure, context);
-        return fault.kind === 'network' && fault.class.kind === 'no-space'
-          ? fail({ kind: 'final', failure: await noSpace(store, publisher.missingBytes) })
-          : fail(fault);
-      },
-    );
   } catch (error) {
     return fail(fileFailure(error, store.directory, 'writing to the store'));
   } finally {
     await staging.value.remove();
   }
+}
+
+/** From a registry or its mirrors. */
+async function download(
+  store: Store,
+  image: ImageToFetch,
+  claims: Claims<Descriptor>,
+  policy: Policy,
+  directory: string,
+  access: ImageAccess,
+  context: Context,
+): Promise<Result<readonly Signature[]>> {
+  const blobs = join(directory, 'blobs');
+  await mkdir(join(blobs, 'sha256'), { recursive: true });
+  const missing = new Set(claims.missing.map((blob) => blob.digest));
+  for (const blob of blobsOf({ ...image, index: undefined }))
+    if (!missing.has(blob.digest)) await linkBlob(store, blobs, blob.digest);
+  // First: with all blobs in the store nobody would ask for them again.
+  const signatures = await readSignatures(image, access, directory, context);
+  if (!signatures.ok) return signatures;
+  const publisher = new Publisher(store, image, blobs, claims);
+  const copied = await askSources(
+    image.owner,
+    image.reference,
+    access,
+    context,
+    async (name, skopeo): Promise<Result<void, Fault>> => {
+      const layout = join(directory, 'layout');
+      await rm(layout, { recursive: true, force: true });
+      const judged = await policyForMirror(policy, nameOf(image.reference), name, directory);
+      const done = await copyToLayout(
+        {
+          ...skopeo,
+          source: `docker://${atDigest(name, image.manifest.digest)}`,
+          layout,
+          blobs,
+          policy: judged.path,
+          platform: image.platform,
+          onProgress: (staged) => {
+            publisher.publishSoon();
+            const total = bytesOf(claims.missing);
+            const arrived = Math.min(total, publisher.publishedBytes + staged);
+            context.report({ type: 'fetch-progress', image: image.owner, bytes: arrived, total });
+          },
+        },
+        skopeoRun(access, context),
+      );
+      // What is complete is kept, however skopeo ended.
+      const published = await publisher.publishRest(done.ok);
+      if (!published.ok) return published;
+      if (done.ok) return publisher.left();
+      const fault = skopeoFault(done.failure, context);
+      return fault.kind === 'network' && fault.class.kind === 'no-space'
+        ? fail({ kind: 'final', failure: await noSpace(store, publisher.missingBytes) })
+        : fail(fault);
+    },
+  );
+  return copied.ok ? signatures : copied;
+}
+
+/** From a file, a directory, an engine or a container storage. What it has now must be what is pinned. */
+async function copyLocal(
+  store: Store,
+  image: ImageToFetch & { readonly local: LocatedSource },
+  claims: Claims<Descriptor>,
+  policy: Policy,
+  directory: string,
+  access: ImageAccess,
+  context: Context,
+): Promise<Result<readonly Signature[]>> {
+  const { owner: what, local, platform } = image;
+  const total = bytesOf(claims.missing);
+  const staged = await stageLocal(
+    { what, local, platform, policy, directory: join(directory, 'image') },
+    access,
+    context,
+    (bytes) => {
+      context.report({ type: 'fetch-progress', image: what, bytes: Math.min(total, bytes), total });
+    },
+  );
+  if (!staged.ok)
+    return staged.failure.reason === 'no-space' ? fail(await noSpace(store, total)) : staged;
+  const actual = digestOf(staged.value.manifest);
+  if (actual !== image.manifest.digest)
+    return fail(
+      changedSource(what, local, `pinned is ${image.manifest.digest}, and it has ${actual} now`),
+    );
+  // Under its own name, like every other blob.
+  await writeFile(stagedBlob(staged.value, image.manifest), staged.value.manifest);
+  for (const blob of claims.missing) {
+    const published = await publish(store, 'blobs', stagedBlob(staged.value, blob), blob);
+    if (!published.ok) {
+      const { failure } = published;
+      return fail(
+        failure.reason === 'content-wrong'
+          ? changedSource(what, local, `it has ${failure.actual.digest} for ${blob.digest}`)
+          : failure,
+      );
+    }
+    await claims.free(blob.digest);
+  }
+  return ok(await stagedSignatures(staged.value.directory));
+}
+
+/** The index is no part of what skopeo copies. */
+async function stageIndex(
+  store: Store,
+  image: ImageToFetch,
+  claims: Claims<Descriptor>,
+  directory: string,
+  access: ImageAccess,
+  context: Context,
+): Promise<Result<void>> {
+  const { owner, index, local } = image;
+  if (index === undefined || !claims.missing.some((blob) => blob.digest === index.digest))
+    return ok();
+  const read =
+    local === undefined
+      ? await readRaw(owner, image.reference, { digest: index.digest }, access, context)
+      : await inspectLocal(owner, local, access, directory, context, false);
+  if (!read.ok) return read;
+  const staged = join(directory, 'index');
+  await writeFile(staged, read.value);
+  const published = await publish(store, 'blobs', staged, index);
+  if (published.ok) {
+    await claims.free(index.digest);
+    return ok();
+  }
+  const { failure } = published;
+  if (failure.reason !== 'content-wrong') return fail(failure);
+  const detail = `pinned is the index ${index.digest}, and it has ${failure.actual.digest} now`;
+  if (local !== undefined) return fail(changedSource(owner, local, detail));
+  const what = `${owner} (${formatReference(image.reference)})`;
+  return fail({ reason: 'registry-refused', what, why: 'wrong-content', detail });
 }
 
 /** What is needed and what there is, in the store's file system. */

@@ -6,7 +6,7 @@ import type { TargetPins } from '../model/pins.ts';
 import type { Platform } from '../model/platform.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import type { ImageToFetch } from '../plan/fetch-plan.ts';
+import type { ImageToFetch, Locations } from '../plan/fetch-plan.ts';
 import { blobsOf, bytesOf, imagesToFetch } from '../plan/fetch-plan.ts';
 import type { WantedFile } from '../plan/wanted.ts';
 import { hasImageLayout, writeImageLayout } from '../store/image-layout.ts';
@@ -28,6 +28,8 @@ export interface FetchOptions extends ImageAccess {
   readonly offline?: boolean | undefined;
   /** The builder's platform, where the loader needs its image. */
   readonly dindPlatform?: Platform | undefined;
+  /** Where the bundle has its local images; without it their paths begin at the working directory. */
+  readonly locations?: Locations | undefined;
 }
 
 export interface FetchSummary {
@@ -53,7 +55,7 @@ export async function fetchTarget(
   options: FetchOptions,
   context: Context,
 ): Promise<Result<FetchSummary>> {
-  const images = imagesToFetch(pins, options.dindPlatform);
+  const images = imagesToFetch(pins, options.dindPlatform, options.locations);
   if (!images.ok) return images;
   const opened = await openStore(options.store);
   if (!opened.ok) return opened;
@@ -176,8 +178,11 @@ function fileSource(
   store: Store,
 ): Result<FileToFetch> {
   const url = pins.files[file.path]?.url;
-  if (url !== undefined) return ok({ ...file, from: { url } });
   const wanted = files[file.path];
+  if (url !== undefined) {
+    const location = wanted?.kind === 'url' && wanted.url === url ? wanted.location : undefined;
+    return ok({ ...file, from: { url, location } });
+  }
   if (wanted?.kind === 'content') return ok({ ...file, from: { content: wanted.content } });
   const { digest, path: owner } = file;
   return fail({ reason: 'blob-bad', problem: 'missing', digest, owner, store: store.directory });

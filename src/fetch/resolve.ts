@@ -5,13 +5,13 @@ import type { Context } from '../model/event.ts';
 import type { Platform } from '../model/platform.ts';
 import { choosePlatform, formatPlatform } from '../model/platform.ts';
 import type { Reference } from '../model/reference.ts';
-import { formatReference, nameOf } from '../model/reference.ts';
+import { formatReference } from '../model/reference.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { atDigest } from '../plan/fetch-sources.ts';
 import { inspectRaw } from '../tools/skopeo.ts';
 import type { Fault, NetworkAccess } from './access.ts';
-import { askSources, mismatch, skopeoFault, stallOf } from './access.ts';
+import { askSources, mismatch, skopeoFault, skopeoRun } from './access.ts';
 import type { ImageDocument, IndexEntry } from './image-documents.ts';
 import { readConfigPlatform, readImageDocument } from './image-documents.ts';
 
@@ -35,23 +35,49 @@ export interface ResolvedImage {
 /** An index of an index is followed so far; the spec allows any depth, and no registry has use for more. */
 const DEEPEST_INDEX = 3;
 
-/**
- * Reads what the tag or digest of a reference is: an index, or a manifest. `what` is the image's name in the bundle.
- * Fails with registry-temporary, registry-refused, tool-missing and interrupted.
- */
-export async function resolveName(
+/** Where an image's documents are read from, byte for byte: a registry, or local-image.ts. */
+export interface Documents {
+  /** What the source is called in messages, with no secret in it. */
+  readonly source: string;
+  /** The index or manifest behind the name. */
+  root(): Promise<Result<Buffer>>;
+  /** What an entry of an index stands for. */
+  entry(entry: IndexEntry): Promise<Result<Buffer>>;
+  /** The config of a manifest that was read before. */
+  config(manifest: Digest, config: Digest): Promise<Result<Buffer>>;
+}
+
+/** A registry's documents; each has the digest it is asked for by. */
+export function registryDocuments(
   what: string,
   reference: Reference,
   access: NetworkAccess,
   context: Context,
+): Documents {
+  const read = (asked: {
+    digest?: Digest | undefined;
+    tag?: string;
+    config?: Digest;
+  }): Promise<Result<Buffer>> => readRaw(what, reference, asked, access, context);
+  return {
+    source: formatReference(reference),
+    root: () => read({ digest: reference.digest, tag: reference.tag ?? 'latest' }),
+    entry: ({ digest }) => read({ digest }),
+    config: (manifest, config) => read({ digest: manifest, config }),
+  };
+}
+
+/**
+ * Reads what the tag or digest of a reference is: an index, or a manifest. `what` is the image's name in the bundle.
+ * Fails with registry-temporary, registry-refused, tool-missing and interrupted, and as local-image.ts says.
+ */
+export async function resolveName(
+  what: string,
+  documents: Documents,
+  context: Context,
 ): Promise<Result<ResolvedName>> {
-  context.report({ type: 'resolving', what: formatReference(reference) });
-  const { digest, tag } = reference;
-  const bytes = await readRaw(what, reference, digest, tag ?? 'latest', access, context, false);
-  if (!bytes.ok) return bytes;
-  const document = readImageDocument(bytes.value);
-  if (document.kind === 'unsupported') return unsupported(what, reference, document.detail);
-  return ok({ digest: digestOf(bytes.value), size: bytes.value.length, document });
+  context.report({ type: 'resolving', what: documents.source, name: what });
+  return readLevel(what, documents, await documents.root());
 }
 
 /**
@@ -60,43 +86,32 @@ export async function resolveName(
  */
 export async function resolvePlatform(
   what: string,
-  reference: Reference,
+  documents: Documents,
   name: ResolvedName,
   wanted: Platform,
-  access: NetworkAccess,
-  context: Context,
 ): Promise<Result<ResolvedImage>> {
   let level = name;
   let promised: Platform | undefined;
   for (let depth = 0; level.document.kind === 'index'; depth++) {
     if (depth === DEEPEST_INDEX)
-      return unsupported(what, reference, `its indexes are nested more than ${DEEPEST_INDEX} deep`);
+      return unsupported(what, documents, `its indexes are nested more than ${DEEPEST_INDEX} deep`);
     const chosen = chooseEntry(level.document.entries, wanted);
     if (chosen === undefined)
-      return notOffered(what, reference, wanted, offeredBy(level.document.entries));
+      return notOffered(what, documents, wanted, offeredBy(level.document.entries));
     promised = chosen.platform;
-    const next = await readLevel(what, reference, chosen, access, context);
+    const next = readLevel(what, documents, await documents.entry(chosen));
     if (!next.ok) return next;
     level = next.value;
   }
   const { document, digest, size } = level;
   const { config, layers, mediaType } = document;
-  const read = await readRaw(
-    what,
-    reference,
-    digest,
-    undefined,
-    access,
-    context,
-    true,
-    config.digest,
-  );
+  const read = await documents.config(digest, config.digest);
   if (!read.ok) return read;
   const stated = readConfigPlatform(read.value);
   const manifest = { digest, size, mediaType };
   if (promised === undefined) {
     if (stated.platform === undefined || choosePlatform(wanted, [stated.platform]) === undefined)
-      return notOffered(what, reference, wanted, [
+      return notOffered(what, documents, wanted, [
         stated.platform === undefined ? stated.stated : formatPlatform(stated.platform),
       ]);
     return ok({ manifest, config, layers, platform: stated.platform });
@@ -109,7 +124,7 @@ export async function resolvePlatform(
     return fail({
       reason: 'platform-mismatch',
       image: what,
-      reference: formatReference({ ...reference, digest }),
+      reference: `${documents.source} (${digest})`,
       expected: formatPlatform(promised),
       actual: stated.platform === undefined ? stated.stated : formatPlatform(stated.platform),
     });
@@ -139,47 +154,43 @@ function offeredBy(entries: readonly IndexEntry[]): readonly string[] {
   return [...new Set(names.filter((name) => name !== ''))].sort();
 }
 
-async function readLevel(
+function readLevel(
   what: string,
-  reference: Reference,
-  entry: IndexEntry,
-  access: NetworkAccess,
-  context: Context,
-): Promise<Result<ResolvedName>> {
-  const bytes = await readRaw(what, reference, entry.digest, undefined, access, context, false);
+  documents: Documents,
+  bytes: Result<Buffer>,
+): Result<ResolvedName> {
   if (!bytes.ok) return bytes;
   const document = readImageDocument(bytes.value);
-  if (document.kind === 'unsupported') return unsupported(what, reference, document.detail);
-  return ok({ digest: entry.digest, size: bytes.value.length, document });
+  if (document.kind === 'unsupported') return unsupported(what, documents, document.detail);
+  return ok({ digest: digestOf(bytes.value), size: bytes.value.length, document });
 }
 
 /**
  * The bytes behind a digest, or a tag where there is no digest; with `config`, those of the config of that
  * manifest. Bytes that have not the digest they were asked for by are a mismatch of that source.
  */
-async function readRaw(
+export async function readRaw(
   what: string,
   reference: Reference,
-  digest: Digest | undefined,
-  tag: string | undefined,
+  asked: {
+    readonly digest?: Digest | undefined;
+    readonly tag?: string | undefined;
+    readonly config?: Digest | undefined;
+  },
   access: NetworkAccess,
   context: Context,
-  config: boolean,
-  expected: Digest | undefined = digest,
 ): Promise<Result<Buffer>> {
+  const { digest, tag, config } = asked;
+  const expected = config ?? digest;
   return askSources(
     what,
     reference,
     access,
     context,
-    async (name, insecure): Promise<Result<Buffer, Fault>> => {
-      const asked = digest === undefined ? `${name}:${tag ?? 'latest'}` : atDigest(name, digest);
-      const read = await inspectRaw(
-        asked,
-        { insecure, authfile: access.authfile },
-        { signal: context.signal, report: context.report, stall: stallOf(access) },
-        config,
-      );
+    async (name, skopeo): Promise<Result<Buffer, Fault>> => {
+      const at = digest === undefined ? `${name}:${tag ?? 'latest'}` : atDigest(name, digest);
+      const run = skopeoRun(access, context);
+      const read = await inspectRaw(`docker://${at}`, skopeo, run, config !== undefined);
       if (!read.ok) return fail(skopeoFault(read.failure, context));
       const actual = digestOf(read.value);
       return expected === undefined || actual === expected
@@ -189,10 +200,10 @@ async function readRaw(
   );
 }
 
-function unsupported(what: string, reference: Reference, detail: string): Result<never> {
+function unsupported(what: string, documents: Documents, detail: string): Result<never> {
   return fail({
     reason: 'registry-refused',
-    what: `${what} (${nameOf(reference)})`,
+    what: `${what} (${documents.source})`,
     why: 'unsupported',
     detail,
   });
@@ -200,14 +211,14 @@ function unsupported(what: string, reference: Reference, detail: string): Result
 
 function notOffered(
   image: string,
-  reference: Reference,
+  documents: Documents,
   wanted: Platform,
   offered: readonly string[],
 ): Result<never> {
   return fail({
     reason: 'platform-not-offered',
     image,
-    reference: formatReference(reference),
+    reference: documents.source,
     wanted: formatPlatform(wanted),
     offered,
   });

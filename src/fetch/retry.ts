@@ -12,13 +12,23 @@ export const RETRY_DELAYS: readonly number[] = [5_000, 15_000, 45_000];
 export type AttemptResult<T> =
   | { readonly outcome: 'done'; readonly value: T }
   | { readonly outcome: 'failed'; readonly failure: Failure }
-  | { readonly outcome: 'temporary'; readonly detail: string };
+  /** `retryAfter` is what the other side asked for, in milliseconds. */
+  | {
+      readonly outcome: 'temporary';
+      readonly detail: string;
+      readonly retryAfter?: number | undefined;
+    };
+
+/** Who asks for more is asked again after this much all the same: a build does not wait for an hour. */
+const LONGEST_WAIT = 600_000;
 
 class Temporary extends Error {
   readonly detail: string;
-  constructor(detail: string) {
+  readonly retryAfter: number;
+  constructor(detail: string, retryAfter = 0) {
     super(detail);
     this.detail = detail;
+    this.retryAfter = Math.min(retryAfter, LONGEST_WAIT);
   }
 }
 
@@ -26,7 +36,7 @@ class Temporary extends Error {
 export type Sleep = (milliseconds: number, signal: AbortSignal) => Promise<void>;
 
 /**
- * Tries until it is done or failed for good, waiting `delays` in between; each failure is reported as
+ * Tries until it is done or failed for good, waiting `delays` in between, or longer where that is asked for; each failure is reported as
  * `attempt-failed`, and the last one becomes registry-temporary. Fails with interrupted when called off.
  */
 export async function retry<T>(
@@ -46,7 +56,7 @@ export async function retry<T>(
       case 'failed':
         return fail(result.failure);
       case 'temporary':
-        throw new Temporary(result.detail);
+        throw new Temporary(result.detail, result.retryAfter);
     }
   };
   try {
@@ -58,7 +68,7 @@ export async function retry<T>(
       shouldRetry: ({ error }) => error instanceof Temporary,
       onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
         if (!(error instanceof Temporary) || retriesLeft === 0) return;
-        const retryIn = delays[attemptNumber - 1] ?? 0;
+        const retryIn = Math.max(delays[attemptNumber - 1] ?? 0, error.retryAfter);
         const { detail } = error;
         context.report({
           type: 'attempt-failed',

@@ -120,7 +120,9 @@ function complete(merged: MergedBundle, documents: readonly CheckedBundle[]): Bu
     files: documents.map(({ file }) => file),
     vars: merged.vars,
     arch: merged.arch,
-    ...(merged.catalog === undefined ? {} : { catalog: merged.catalog.text }),
+    ...(merged.catalog === undefined
+      ? {}
+      : { catalog: merged.catalog.text, catalogAt: merged.catalog.at }),
     partition: {
       label: partition.label ?? DEFAULT_LABEL,
       size: parseSize(partition.size ?? 'auto') ?? 'auto',
@@ -132,10 +134,13 @@ function complete(merged: MergedBundle, documents: readonly CheckedBundle[]): Bu
       store: engine.store ?? 'containerd',
       version: engine.version ?? DEFAULT_ENGINE_VERSION,
       dind: engine.dind ?? DEFAULT_DIND,
+      ...(merged.dindAt === undefined ? {} : { dindAt: merged.dindAt }),
     },
-    images: mapValues(merged.images, ({ from, tags, at }): BundleImage => ({
+    images: mapValues(merged.images, ({ from, tags, storage, keepIndex, at }): BundleImage => ({
       from,
       tags: tags ?? [],
+      ...(storage === undefined ? {} : { storage }),
+      ...(keepIndex === true ? { keepIndex } : {}),
       at,
     })),
     extraFiles: mapValues(merged.files, completeFile),

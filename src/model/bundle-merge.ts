@@ -22,6 +22,7 @@ export interface MergedBundle {
   readonly catalog?: { readonly text: string; readonly at: Position };
   readonly partition: NonNullable<RawBundle['partition']>;
   readonly engine: NonNullable<RawBundle['engine']>;
+  readonly dindAt?: Position;
   readonly images: Readonly<Record<string, Placed<RawImage>>>;
   readonly files: Readonly<Record<string, Placed<RawFile>>>;
 }
@@ -66,12 +67,15 @@ export function mergeBundles(
   const catalog = union<string>('', ({ catalog: text }) =>
     text === undefined ? {} : { catalog: text },
   )[0];
+  const engine = union<unknown>('engine', (raw) => raw.engine);
+  const dindAt = engine.find(([name]) => name === 'dind')?.[2];
   const merged: MergedBundle = {
     vars: plain(union('vars', (raw) => raw.vars)),
     arch: plain(union('arch', (raw) => byPlatform(raw.arch))),
     ...(catalog === undefined ? {} : { catalog: { text: catalog[1], at: catalog[2] } }),
     partition: plain(union<unknown>('partition', (raw) => raw.partition)),
-    engine: plain(union<unknown>('engine', (raw) => raw.engine)),
+    engine: plain(engine),
+    ...(dindAt === undefined ? {} : { dindAt }),
     images: placed(union('images', (raw) => raw.images)),
     files: placed(union('files', (raw) => raw.files)),
   };

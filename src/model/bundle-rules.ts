@@ -1,6 +1,7 @@
 import { dataRootProblem, pathProblem } from './bundle-paths.ts';
 import { parseHeadroom, parseSize } from './bundle-size.ts';
-import { hasCredentials, transportProblem, withoutCredentials } from './bundle-source.ts';
+import { hasCredentials, withoutCredentials } from './bundle-source.ts';
+import { transportProblem } from './image-source.ts';
 import { formatPlatform, parsePlatform } from './platform.ts';
 import type { TemplatePart } from './template.ts';
 import { namesIn, parseTemplate } from './template.ts';
@@ -32,6 +33,12 @@ export interface RawBundle {
 export interface RawImage {
   readonly from: string;
   readonly tags?: readonly string[];
+  readonly keepIndex?: boolean;
+  readonly storage?: {
+    readonly root: string;
+    readonly driver?: string;
+    readonly runRoot?: string;
+  };
 }
 
 export interface RawFile {
@@ -55,6 +62,13 @@ export function checkRules(raw: RawBundle): readonly Violation[] {
   checkPartition(raw, add);
   for (const [name, image] of Object.entries(raw.images ?? {}))
     checkSource(['images', name, 'from'], image.from, add);
+  for (const [name, { from, storage }] of Object.entries(raw.images ?? {}))
+    if (storage !== undefined && !/^(?:\{|containers-storage:)/.test(from))
+      add(
+        ['images', name, 'storage'],
+        'key',
+        'only images from containers-storage: have a storage',
+      );
   if (raw.engine?.dind !== undefined) checkSource(['engine', 'dind'], raw.engine.dind, add);
 
   for (const path of Object.keys(raw.files ?? {})) {

@@ -1,3 +1,5 @@
+import type { StorageLocation } from './image-source.ts';
+
 /**
  * The user's YAML file, read and checked (schema/bundle.schema.json), several of them merged. Strings may
  * still hold `{…}` templates; plan/evaluate.ts fills them in for one target.
@@ -10,6 +12,8 @@ export interface Bundle {
   /** What `{arch}` means for a platform, keyed as `formatPlatform` prints it. */
   readonly arch: Readonly<Record<string, string>>;
   readonly catalog?: string;
+  /** Where the catalog is named: a relative path begins at that file's directory. */
+  readonly catalogAt?: Position;
   readonly partition: Partition;
   readonly engine: Engine;
   readonly images: Readonly<Record<string, BundleImage>>;
@@ -39,13 +43,19 @@ export interface Engine {
   readonly version: string;
   /** The image that runs that engine on the builder; a template. */
   readonly dind: string;
+  /** Where it is named; absent for the default. */
+  readonly dindAt?: Position;
 }
 
 export interface BundleImage {
-  /** `docker://…`, a template. */
+  /** `docker://…` or another transport's (image-source.ts), a template. */
   readonly from: string;
   /** Further names on the device, templates. */
   readonly tags: readonly string[];
+  /** The storage that a `containers-storage:` image is in: templates. */
+  readonly storage?: StorageLocation;
+  /** The device gets the index too, so that its digest can be used there. */
+  readonly keepIndex?: true;
   /** Where it is written: for messages. */
   readonly at: Position;
 }

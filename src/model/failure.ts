@@ -17,6 +17,10 @@ export type Failure =
   | UnsupportedByEngine
   | BlobBad
   | StoreInvalid
+  | StoreDamaged
+  | ArchiveBad
+  | ImportPartial
+  | SourceBad
   | PlatformMismatch
   | LoadIncomplete
   | NotVerified
@@ -127,6 +131,39 @@ export interface StoreInvalid {
   readonly detail: string;
 }
 
+/** A local image that is there and can't be taken: damaged, or not what was pinned. */
+export interface SourceBad {
+  readonly reason: 'source-bad';
+  readonly problem: 'broken' | 'changed';
+  /** The image's name in the bundle and where it is: `web (oci-archive:web.tar)`. */
+  readonly what: string;
+  readonly detail: string;
+}
+
+/** Rot: content of the store that is not what its name says, images that lack something. */
+export interface StoreDamaged {
+  readonly reason: 'store-damaged';
+  readonly store: string;
+  /** Phrases, each naming the blob or file, and the images that use it. */
+  readonly findings: readonly string[];
+}
+
+/** An export or archive that can't be taken in; `detail` is a phrase such as `it ends too early`. */
+export interface ArchiveBad {
+  readonly reason: 'archive-bad';
+  readonly file: string;
+  readonly detail: string;
+}
+
+/** A directory of archives of which some could not be verified; the others are in the store. */
+export interface ImportPartial {
+  readonly reason: 'import-partial';
+  readonly directory: string;
+  readonly adopted: readonly string[];
+  /** Phrases, each beginning with the file's name. */
+  readonly skipped: readonly string[];
+}
+
 export interface PlatformMismatch {
   readonly reason: 'platform-mismatch';
   readonly image: string;
@@ -162,7 +199,8 @@ export interface RegistryTemporary {
 export interface RegistryRefused {
   readonly reason: 'registry-refused';
   readonly what: string;
-  readonly why: 'unauthorized' | 'denied' | 'not-found' | 'unsupported' | 'wrong-content';
+  readonly why:
+    'unauthorized' | 'denied' | 'not-found' | 'unsupported' | 'wrong-content' | 'untrusted';
   readonly detail: string;
 }
 
@@ -263,6 +301,10 @@ export function exitCodeOf(failure: Failure): number {
     case 'store-invalid':
       return 2;
     case 'blob-bad':
+    case 'store-damaged':
+    case 'archive-bad':
+    case 'import-partial':
+    case 'source-bad':
     case 'platform-mismatch':
     case 'load-incomplete':
     case 'not-verified':

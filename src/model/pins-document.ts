@@ -5,6 +5,7 @@ import type { DocumentProblem, InvalidDocument } from './failure.ts';
 import type { Violation } from './json-schema.ts';
 import { formatPath, schemaCheck } from './json-schema.ts';
 import { formatPlatform, parsePlatform } from './platform.ts';
+import { parseSource } from './image-source.ts';
 import type { Pins, Target, TargetPins } from './pins.ts';
 import { parseReference, taggedName } from './reference.ts';
 import type { Result } from './result.ts';
@@ -106,6 +107,10 @@ function checkTarget(key: string, pins: TargetPins): readonly Violation[] {
   if (key !== expected) add(['target'], `the target is called ${key} and is ${expected}`);
   for (const [name, image] of Object.entries(pins.images)) {
     checkReference(image.reference, ['images', name, 'reference'], add);
+    checkFrom(image.from, ['images', name, 'from'], add);
+    const { keptIndex } = image;
+    if (keptIndex !== undefined && keptIndex.digest !== image.index)
+      add(['images', name, 'keptIndex'], 'it is not the index of the image');
     checkPlatform(image.platform, ['images', name, 'platform'], add);
     image.names.forEach((full, index) => {
       const reference = parseReference(full);
@@ -123,6 +128,7 @@ function checkTarget(key: string, pins: TargetPins): readonly Violation[] {
   }
   if (pins.dind !== undefined) {
     checkReference(pins.dind.reference, ['dind', 'reference'], add);
+    checkFrom(pins.dind.from, ['dind', 'from'], add);
     for (const platform of Object.keys(pins.dind.platforms)) {
       checkPlatform(platform, ['dind', 'platforms', platform], add);
     }
@@ -136,6 +142,14 @@ function checkReference(text: string, path: readonly string[], add: Add): void {
   const reference = parseReference(text);
   if (!reference.ok) add(path, reference.failure.detail);
   else if (reference.value.digest === undefined) add(path, `${JSON.stringify(text)} has no digest`);
+}
+
+function checkFrom(text: string | undefined, path: readonly string[], add: Add): void {
+  if (text === undefined) return;
+  const source = parseSource(text);
+  if (!source.ok) add(path, source.failure.detail);
+  else if (source.value.kind === 'registry')
+    add(path, `${JSON.stringify(text)} is a registry's; such images have a reference alone`);
 }
 
 function checkPlatform(text: string, path: readonly string[], add: Add): void {

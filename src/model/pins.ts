@@ -28,9 +28,16 @@ export interface TargetPins {
 }
 
 export interface ImagePin {
-  /** `docker.io/library/x:tag@sha256:…`: with the index digest where there is an index, else the manifest's. */
+  /**
+   * `docker.io/library/x:tag@sha256:…`: with the index digest where there is an index, else the manifest's. The name
+   * of an image with `from` is the first of its names.
+   */
   readonly reference: string;
+  /** Where on this machine it is read from, as the bundle has it; absent for what a registry has. */
+  readonly from?: string;
   readonly index?: Digest;
+  /** The index, where the device gets it too. */
+  readonly keptIndex?: Descriptor;
   readonly manifest: Descriptor;
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
@@ -51,6 +58,8 @@ export interface FilePin {
 
 export interface DindPin {
   readonly reference: string;
+  /** As an image's. */
+  readonly from?: string;
   readonly index?: Digest;
   /** By builder platform, such as `linux/amd64`. */
   readonly platforms: Readonly<Record<string, PlatformPin>>;

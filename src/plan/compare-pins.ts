@@ -4,7 +4,7 @@ import type { FilePin, TargetPins } from '../model/pins.ts';
 import type { Reference } from '../model/reference.ts';
 import { formatReference, nameOf, parseReference, taggedName } from '../model/reference.ts';
 import { unreachable } from '../model/result.ts';
-import type { Wanted, WantedFile } from './wanted.ts';
+import type { LocatedSource, Wanted, WantedFile } from './wanted.ts';
 
 /**
  * Where the pins are of another state of the bundle: phrases in a fixed order, none where they fit. What tags mean by
@@ -25,14 +25,12 @@ export function stale(wanted: Wanted, pins: TargetPins): readonly string[] {
     if (image === undefined) differences.push(`${where} is pinned and not in the bundle`);
     else if (pin === undefined) differences.push(`${where} is not pinned`);
     else {
-      differences.push(
-        ...referenceDifferences(
-          where,
-          image.reference,
-          pin.reference,
-          pin.index ?? pin.manifest.digest,
-        ),
-      );
+      differences.push(...sourceDifferences(where, image, pin, pin.index ?? pin.manifest.digest));
+      if ((pin.keptIndex !== undefined) !== (image.keepIndex === true && pin.index !== undefined)) {
+        const was = pin.keptIndex === undefined ? 'not pinned to be kept' : 'pinned to be kept';
+        const is = image.keepIndex === true ? 'wants it' : 'does not want it';
+        differences.push(`${where}: its index is ${was}, and the bundle ${is}`);
+      }
       if (image.names.join(' ') !== [...pin.names].sort().join(' ')) {
         differences.push(
           `${where}: its names are pinned as ${pin.names.join(', ')}, and are ${image.names.join(', ')}`,
@@ -51,9 +49,8 @@ export function stale(wanted: Wanted, pins: TargetPins): readonly string[] {
   if (pins.dind === undefined) differences.push('the dind image is not pinned');
   else {
     const digest = pins.dind.index ?? Object.values(pins.dind.platforms)[0]?.manifest.digest;
-    differences.push(
-      ...referenceDifferences('engine.dind', wanted.dind, pins.dind.reference, digest),
-    );
+    const dind = { reference: wanted.dind, local: wanted.dindLocal };
+    differences.push(...sourceDifferences('engine.dind', dind, pins.dind, digest));
   }
   return differences;
 }
@@ -95,6 +92,27 @@ export function moved(before: TargetPins, after: TargetPins): readonly string[] 
     describeMove({ reference: a }, { reference: b }),
   );
   return changes;
+}
+
+/** A local image is known by its place; its reference is only its first name, and names are compared by themselves. */
+function sourceDifferences(
+  where: string,
+  wanted: { readonly reference: Reference; readonly local?: LocatedSource | undefined },
+  pin: { readonly reference: string; readonly from?: string },
+  digest: Digest | undefined,
+): readonly string[] {
+  const { local } = wanted;
+  if (local?.text !== pin.from) {
+    const was = pin.from ?? pin.reference;
+    const is = local?.text ?? formatReference(wanted.reference);
+    return [`${where}: ${was} is pinned, the bundle wants ${is}`];
+  }
+  if (local === undefined)
+    return referenceDifferences(where, wanted.reference, pin.reference, digest);
+  const reference = parseReference(pin.reference);
+  return reference.ok
+    ? referenceDifferences(where, reference.value, pin.reference, digest)
+    : [`${where}: ${reference.failure.detail}`];
 }
 
 function referenceDifferences(

@@ -1,14 +1,15 @@
-import type { Bundle, BundleFile } from '../model/bundle.ts';
+import type { Bundle, BundleFile, BundleImage, Position } from '../model/bundle.ts';
 import { dataRootProblem, isWithin, pathProblem } from '../model/bundle-paths.ts';
-import { parseSource } from '../model/bundle-source.ts';
+import { isRelativePath } from '../model/bundle-source.ts';
 import type { Catalog } from '../model/catalog-document.ts';
-import type { Reference } from '../model/reference.ts';
+import type { LocalSource, StorageLocation } from '../model/image-source.ts';
+import { parseSource, transportProblem } from '../model/image-source.ts';
 import { formatReference, parseReference, taggedName } from '../model/reference.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok, unreachable } from '../model/result.ts';
 import type { EvaluateOptions, Evaluation } from './evaluation.ts';
-import { invalidOption, startEvaluation } from './evaluation.ts';
-import type { Wanted, WantedFile, WantedImage } from './wanted.ts';
+import { besideBundle, invalidOption, startEvaluation } from './evaluation.ts';
+import type { LocatedSource, Wanted, WantedFile, WantedImage } from './wanted.ts';
 
 export type { EvaluateOptions } from './evaluation.ts';
 
@@ -19,7 +20,14 @@ export function catalogAddress(
 ): Result<string | undefined> {
   if (bundle.catalog === undefined) return ok(undefined);
   const evaluation = startEvaluation(bundle, options, undefined);
-  return evaluation.ok ? evaluation.value.address('catalog', bundle.catalog) : evaluation;
+  return evaluation.ok
+    ? evaluation.value.address('catalog', bundle.catalog, bundle.catalogAt)
+    : evaluation;
+}
+
+/** Where `catalogAddress` is for this process: a relative path begins at the bundle's directory. */
+export function catalogLocation(bundle: Bundle, address: string): string {
+  return isRelativePath(address) ? besideBundle(address, bundle.catalogAt) : address;
 }
 
 /**
@@ -51,7 +59,7 @@ export function evaluate(
       : { catalog: { from: catalog.from, values: Object.fromEntries(evaluation.catalogValues) } }),
     partition: bundle.partition,
     engine: { name, store, version: evaluation.engineVersion },
-    dind: dind.value,
+    ...dind.value,
     images: images.value,
     files: files.value,
   });
@@ -59,47 +67,98 @@ export function evaluate(
 
 function evaluateImages(
   bundle: Bundle,
-  { fill, reject }: Evaluation,
+  evaluation: Evaluation,
 ): Result<Readonly<Record<string, WantedImage>>> {
+  const { reject } = evaluation;
   const images = new Map<string, WantedImage>();
-  const owners = new Map<string, { image: string; reference: string }>();
-  for (const [name, { from, tags, at }] of Object.entries(bundle.images)) {
-    const where = `images.${name}`;
-    const source = fill(`${where}.from`, from, at);
-    if (!source.ok) return source;
-    const reference = parseSource(source.value);
-    if (!reference.ok) return reject(`${where}.from`, reference.failure.detail, at);
-
-    const names = new Set<string>();
-    const own = taggedName(reference.value);
-    if (own !== undefined) names.add(own);
-    for (const [index, tag] of tags.entries()) {
-      const tagAt = `${where}.tags[${index}]`;
-      const filled = fill(tagAt, tag, at);
-      if (!filled.ok) return filled;
-      const full = parseTag(filled.value);
-      if (!full.ok) return reject(tagAt, full.failure.detail, at);
-      names.add(full.value);
+  const owners = new Map<string, { image: string; source: string }>();
+  for (const [name, image] of Object.entries(bundle.images)) {
+    const wanted = evaluateImage(name, image, evaluation);
+    if (!wanted.ok) return wanted;
+    const source = wanted.value.local?.text ?? formatReference(wanted.value.reference);
+    for (const full of wanted.value.names) {
+      const owner = owners.get(full);
+      if (owner !== undefined && owner.source !== source) {
+        const detail = `its name ${full} is also that of images.${owner.image}, which is another image`;
+        return reject(`images.${name}`, detail, image.at);
+      }
+      owners.set(full, { image: name, source });
     }
-    if (names.size === 0) {
+    images.set(name, wanted.value);
+  }
+  return ok(Object.fromEntries(images));
+}
+
+function evaluateImage(
+  name: string,
+  { from, tags, storage, keepIndex, at }: BundleImage,
+  { fill, reject }: Evaluation,
+): Result<WantedImage> {
+  const where = `images.${name}`;
+  const text = fill(`${where}.from`, from, at);
+  if (!text.ok) return text;
+  const location = fillStorage(`${where}.storage`, storage, at, fill);
+  if (!location.ok) return location;
+  const source = parseSource(text.value, location.value);
+  if (!source.ok) return reject(`${where}.from`, source.failure.detail, at);
+
+  const names = new Set<string>();
+  const own = source.value.kind === 'registry' ? taggedName(source.value.reference) : undefined;
+  if (own !== undefined) names.add(own);
+  for (const [index, tag] of tags.entries()) {
+    const tagAt = `${where}.tags[${index}]`;
+    const filled = fill(tagAt, tag, at);
+    if (!filled.ok) return filled;
+    const full = parseTag(filled.value);
+    if (!full.ok) return reject(tagAt, full.failure.detail, at);
+    names.add(full.value);
+  }
+  const sorted = [...names].sort();
+  const [first] = sorted;
+  const kept = keepIndex === undefined ? {} : { keepIndex };
+  if (source.value.kind === 'registry') {
+    if (first === undefined)
       return reject(
         where,
         'it is named by its digest alone; give it a tag, or a name under tags',
         at,
       );
-    }
-    for (const full of names) {
-      const owner = owners.get(full);
-      const wanted = formatReference(reference.value);
-      if (owner !== undefined && owner.reference !== wanted) {
-        const detail = `its name ${full} is also that of images.${owner.image}, which is another image`;
-        return reject(where, detail, at);
-      }
-      owners.set(full, { image: name, reference: wanted });
-    }
-    images.set(name, { reference: reference.value, names: [...names].sort() });
+    return ok({ reference: source.value.reference, names: sorted, ...kept });
   }
-  return ok(Object.fromEntries(images));
+  const { local } = source.value;
+  const reference = first === undefined ? undefined : parseReference(first);
+  if (reference?.ok !== true)
+    return reject(
+      where,
+      `an image from ${local.transport}: has no name of its own; give it one under tags`,
+      at,
+    );
+  return ok({ reference: reference.value, local: locate(local, at), names: sorted, ...kept });
+}
+
+function fillStorage(
+  where: string,
+  storage: StorageLocation | undefined,
+  at: Position,
+  fill: Evaluation['fill'],
+): Result<StorageLocation | undefined> {
+  if (storage === undefined) return ok(undefined);
+  const filled: Record<string, string> = {};
+  for (const [key, text] of Object.entries(storage)) {
+    const value = fill(`${where}.${key}`, String(text), at);
+    if (!value.ok) return value;
+    filled[key] = value.value;
+  }
+  return ok({ root: '', ...filled });
+}
+
+/** Relative paths begin at the directory of the bundle that names them. */
+function locate(local: LocalSource, at: Position | undefined): LocatedSource {
+  return {
+    ...local,
+    ...(local.path === undefined ? {} : { location: besideBundle(local.path, at) }),
+    ...(local.runRoot === undefined ? {} : { runLocation: besideBundle(local.runRoot, at) }),
+  };
 }
 
 /** A name to be given on the device: no digest, `latest` where there is no tag. */
@@ -153,7 +212,13 @@ function evaluateFile(
   switch (file.kind) {
     case 'url': {
       const url = address(`${where}.url`, file.url, at);
-      return url.ok ? ok({ kind: 'url', mode, url: url.value }) : url;
+      if (!url.ok) return url;
+      return ok({
+        kind: 'url',
+        mode,
+        url: url.value,
+        ...(isRelativePath(url.value) ? { location: besideBundle(url.value, at) } : {}),
+      });
     }
     case 'text': {
       const text = fill(`${where}.text`, file.text, at);
@@ -182,20 +247,35 @@ function fillJson(value: unknown, fill: (text: string) => Result<string>): Resul
   return ok(Array.isArray(value) ? filled.map(([, item]) => item) : Object.fromEntries(filled));
 }
 
+/** The engine's image never gets onto the device: a local one has a name for messages alone. */
+const LOCAL_DIND = 'stowage.local/dind';
+
 function evaluateDind(
   bundle: Bundle,
   options: EvaluateOptions,
-  { fill, reject }: Evaluation,
-): Result<Reference> {
+  { fill, reject, engineVersion }: Evaluation,
+): Result<Pick<Wanted, 'dind' | 'dindLocal'>> {
+  const { dindAt } = bundle.engine;
+  const sourceOf = (
+    text: string,
+    at: Position | undefined,
+  ): Result<Pick<Wanted, 'dind' | 'dindLocal'>, { readonly detail: string }> => {
+    const source = parseSource(text);
+    if (!source.ok) return source;
+    if (source.value.kind === 'registry') return ok({ dind: source.value.reference });
+    const dind = parseReference(`${LOCAL_DIND}:${engineVersion.replace(/[^\w.-]/g, '_')}`);
+    return dind.ok ? ok({ dind: dind.value, dindLocal: locate(source.value.local, at) }) : dind;
+  };
   if (options.dind !== undefined) {
-    const text = options.dind.includes('://') ? options.dind : `docker://${options.dind}`;
-    const reference = parseSource(text);
-    return reference.ok
-      ? reference
-      : invalidOption('--dind', options.dind, `an image: ${reference.failure.detail}`);
+    // A name alone is a registry's; `docker:28-dind` is one, and no transport.
+    const named = options.dind.includes('://') || transportProblem(options.dind) === undefined;
+    const source = sourceOf(named ? options.dind : `docker://${options.dind}`, undefined);
+    return source.ok
+      ? source
+      : invalidOption('--dind', options.dind, `an image: ${source.failure.detail}`);
   }
-  const filled = fill('engine.dind', bundle.engine.dind);
+  const filled = fill('engine.dind', bundle.engine.dind, dindAt);
   if (!filled.ok) return filled;
-  const reference = parseSource(filled.value);
-  return reference.ok ? reference : reject('engine.dind', reference.failure.detail);
+  const source = sourceOf(filled.value, dindAt);
+  return source.ok ? source : reject('engine.dind', source.failure.detail, dindAt);
 }

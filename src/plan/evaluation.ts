@@ -1,3 +1,4 @@
+import { dirname, isAbsolute, join } from 'node:path';
 import type { Bundle, Position } from '../model/bundle.ts';
 import { hasCredentials, parseAddress, withoutCredentials } from '../model/bundle-source.ts';
 import type { Catalog } from '../model/catalog-document.ts';
@@ -172,6 +173,11 @@ export function startEvaluation(
       set: effectiveSet(bundle, set),
     }),
   });
+}
+
+/** A path of the bundle's as this process can open it; one of no bundle begins at the working directory. */
+export function besideBundle(path: string, at: Position | undefined): string {
+  return isAbsolute(path) || at === undefined ? path : join(dirname(at.file), path);
 }
 
 export function invalidOption(

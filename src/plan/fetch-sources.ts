@@ -12,9 +12,13 @@ export interface Source {
 /**
  * Mirrors first, in their order, then the image's own registry. For `ghcr.io/a/b` the mirror `HOST/PATH` is asked
  * for `HOST/PATH/ghcr.io/a/b`, as mirrors of several registries have it, then for `HOST/PATH/a/b`. Of a registry with
- * a port only the second can be asked for.
+ * a port only the second can be asked for. With `mirrorOnly` the image's own registry is left out.
  */
-export function sourcesOf(reference: Reference, mirrors: readonly string[]): readonly Source[] {
+export function sourcesOf(
+  reference: Reference,
+  mirrors: readonly string[],
+  mirrorOnly = false,
+): readonly Source[] {
   return [
     ...mirrors.map((mirror) => {
       const base = mirror.replace(/^https?:\/\//, '').replace(/\/+$/, '');
@@ -23,7 +27,7 @@ export function sourcesOf(reference: Reference, mirrors: readonly string[]): rea
       const long = reference.registry.includes(':') ? [] : [`${base}/${nameOf(reference)}`];
       return { mirror: base, names: [...long, short] };
     }),
-    { names: [nameOf(reference)] },
+    ...(mirrorOnly ? [] : [{ names: [nameOf(reference)] }]),
   ];
 }
 

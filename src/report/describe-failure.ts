@@ -74,6 +74,35 @@ export function describeFailure(failure: Failure): FailureText {
         message: `${failure.store} is no store that this version can use: ${failure.detail}`,
         hint: 'give another directory with -s',
       };
+    case 'source-bad':
+      return {
+        message: `${failure.what}: ${failure.problem === 'broken' ? 'it is damaged' : 'it is not what was pinned'}: ${failure.detail}`,
+        hint:
+          failure.problem === 'broken'
+            ? 'make it again; `skopeo inspect` shows whether it can be read'
+            : 'if it was changed on purpose, run `stowage pin` and review what changes',
+      };
+    case 'store-damaged':
+      return {
+        message: lines([
+          `${failure.store} is damaged:`,
+          ...failure.findings.map((finding) => `  ${finding}`),
+        ]),
+        hint: `run \`stowage store verify --repair -s ${failure.store}\`, then \`stowage fetch\` with the bundle and pins`,
+      };
+    case 'archive-bad':
+      return {
+        message: `${failure.file} can't be imported: ${failure.detail}`,
+        hint: 'nothing of it is in the store; copy it again, or export it again',
+      };
+    case 'import-partial':
+      return {
+        message: lines([
+          `${failure.directory}: ${failure.adopted.length} imported, ${failure.skipped.length} skipped:`,
+          ...failure.skipped.map((skipped) => `  ${skipped}`),
+        ]),
+        hint: 'what was skipped is fetched from its registry by `stowage fetch`',
+      };
     case 'platform-mismatch':
       return {
         message: `${failure.image}: ${failure.reference} is for ${failure.actual}, not for ${failure.expected}`,
@@ -189,6 +218,7 @@ const REFUSALS = {
   'not-found': 'not found',
   unsupported: 'not supported',
   'wrong-content': 'it serves something else',
+  untrusted: 'the signature policy does not accept it',
 } as const;
 
 const REFUSAL_HINTS = {
@@ -197,6 +227,7 @@ const REFUSAL_HINTS = {
   'not-found': 'check name and tag in the bundle; `skopeo inspect` shows what is there',
   unsupported: 'pin another image, or convert this one with `skopeo copy`',
   'wrong-content': 'tell whoever runs the registry or mirror, or use another',
+  untrusted: 'have it signed, or look at the policy (--policy) and where signatures are (--registries-dir)',
 } as const;
 
 function describeProblem({ line, column, path, detail }: DocumentProblem): string {

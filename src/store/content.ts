@@ -50,7 +50,11 @@ export async function syncDirectory(directory: string): Promise<void> {
 }
 
 /** Writes a small file so that a reader sees all of it or what was there before. */
-export async function replaceFile(path: string, content: string, durable = true): Promise<void> {
+export async function replaceFile(
+  path: string,
+  content: string | Uint8Array,
+  durable = true,
+): Promise<void> {
   const temporary = join(dirname(path), `.new-${randomUUID()}`);
   try {
     await writeFile(temporary, content, { flag: 'wx', flush: durable });

@@ -10,9 +10,18 @@ export interface HttpOptions {
   readonly signal: AbortSignal;
   /** Milliseconds without a byte after which it is given up. */
   readonly stall: number;
-  /** Whether plain http to this `host` or `host:port` is allowed. */
+  /** Whether plain http to this `host` or `host:port` is allowed, and a certificate that nobody vouches for. */
   readonly mayBePlain: (host: string) => boolean;
   readonly proxies?: Proxies | undefined;
+  /** Certificates for `host` or `host:port` besides the usual ones. */
+  readonly certificates?: ((host: string) => Promise<Certificates | undefined>) | undefined;
+}
+
+/** PEM: authorities, and a client's own certificate and key. */
+export interface Certificates {
+  readonly ca?: readonly string[];
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 /** As in HTTP_PROXY, HTTPS_PROXY and NO_PROXY: URLs of http proxies; hosts, `.domain` suffixes or `*`. */
@@ -23,7 +32,8 @@ export interface Proxies {
 }
 
 export type HttpFailure =
-  | { readonly reason: 'status'; readonly status: number }
+  /** `retryAfter` in milliseconds, where the server says it. */
+  | { readonly reason: 'status'; readonly status: number; readonly retryAfter?: number }
   | { readonly reason: 'network'; readonly detail: string }
   | { readonly reason: 'not-allowed'; readonly detail: string }
   | { readonly reason: 'aborted' };
@@ -57,10 +67,17 @@ export async function download(
     response.destroy();
     const location = response.headers.location;
     if (![301, 302, 303, 307, 308].includes(status) || location === undefined)
-      return fail({ reason: 'status', status });
+      return fail({ reason: 'status', status, ...retryAfterOf(response) });
     url = new URL(location, url);
   }
   return fail({ reason: 'not-allowed', detail: `more than ${MOST_REDIRECTS} redirects` });
+}
+
+/** RFC 9110, 10.2.3: seconds, or a date. */
+function retryAfterOf(response: http.IncomingMessage): { readonly retryAfter?: number } {
+  const text = response.headers['retry-after']?.trim() ?? '';
+  const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isFinite(wait) && wait > 0 ? { retryAfter: wait } : {};
 }
 
 /** Whether a host, with or without a port, is this machine. */
@@ -94,10 +111,16 @@ async function readBody(
 
 async function request(url: URL, options: HttpOptions): Promise<http.IncomingMessage> {
   const proxy = proxyFor(url, options.proxies);
+  const own = url.protocol === 'https:' ? await options.certificates?.(url.host) : undefined;
+  const { ca, ...client } = own ?? {};
+  const tls = {
+    ...client,
+    ...(ca === undefined ? { rejectUnauthorized: !options.mayBePlain(url.host) } : { ca: [...ca] }),
+  };
   const headers = { 'user-agent': 'stowage', accept: '*/*' };
   if (proxy === undefined) {
     const get = url.protocol === 'https:' ? https.request : http.request;
-    return respond(get(url, { headers, signal: options.signal }), url, options.stall);
+    return respond(get(url, { headers, signal: options.signal, ...tls }), url, options.stall);
   }
   if (url.protocol === 'http:') {
     const through = http.request(proxy, {
@@ -112,7 +135,7 @@ async function request(url: URL, options: HttpOptions): Promise<http.IncomingMes
     headers,
     signal: options.signal,
     agent: false,
-    createConnection: () => connectTls({ socket, servername: url.hostname }),
+    createConnection: () => connectTls({ socket, servername: url.hostname, ...tls }),
   });
   return respond(secured, url, options.stall);
 }

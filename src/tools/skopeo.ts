@@ -7,12 +7,20 @@ import type { CommandFailure, CommandOptions } from './run-command.ts';
 import { runCommand, streamCommand } from './run-command.ts';
 import { ok } from '../model/result.ts';
 
-/** skopeo: what reads registries. Flags as of 1.9 (Debian 12), which later versions still have. */
+/** skopeo: what reads images. Flags as of 1.9 (Debian 12), which later versions still have. */
 export interface SkopeoAccess {
   /** Plain http and unknown certificates are allowed. */
-  readonly insecure: boolean;
+  readonly insecure?: boolean | undefined;
   /** Path of credentials, skopeo's own default without it. */
   readonly authfile?: string | undefined;
+  /** Directory of the registry's own `*.crt`, and of a client's `*.cert` and `*.key`. */
+  readonly certificates?: string | undefined;
+  /** Directory of `registries.d` files: where signatures are (containers-registries.d(5)). */
+  readonly registriesDirectory?: string | undefined;
+  /** The engine behind `docker-daemon:`, as in DOCKER_HOST. */
+  readonly daemonHost?: string | undefined;
+  /** Where archives are unpacked; /var/tmp without it. */
+  readonly temporary?: string | undefined;
 }
 
 export interface SkopeoRun {
@@ -31,46 +39,62 @@ export type SkopeoFailure =
  */
 const OWN_RETRIES = '1';
 
-/** What `inspect` prints: the manifest or index byte for byte, or the config with `config`. */
+/**
+ * What `inspect` prints: the manifest or index byte for byte, or the config with `config`. `source` is in skopeo's
+ * words, `docker://…`.
+ */
 export async function inspectRaw(
-  reference: string,
+  source: string,
   access: SkopeoAccess,
   run: SkopeoRun,
   config = false,
 ): Promise<Result<Buffer, SkopeoFailure>> {
   const args = [
+    ...globalOptions(access),
     'inspect',
     '--raw',
     ...(config ? ['--config'] : []),
     '--retry-times',
     OWN_RETRIES,
-    ...(access.insecure ? ['--tls-verify=false'] : []),
+    ...(access.insecure === true ? ['--tls-verify=false'] : []),
+    ...(access.certificates === undefined ? [] : ['--cert-dir', access.certificates]),
     ...(access.authfile === undefined ? [] : ['--authfile', access.authfile]),
-    `docker://${reference}`,
+    ...(access.daemonHost === undefined ? [] : ['--daemon-host', access.daemonHost]),
+    source,
   ];
   const chunks: Buffer[] = [];
-  const options = { ...commandOptions(run), signal: run.signal, deadline: run.stall };
-  const result = await streamCommand('skopeo', args, options, async (stdout) => {
-    for await (const chunk of stdout as AsyncIterable<Buffer>) chunks.push(chunk);
-  });
-  if (result.ok) return ok(Buffer.concat(chunks));
-  return result.failure.reason === 'deadline-passed'
-    ? fail({ reason: 'stalled', milliseconds: run.stall })
-    : result;
+  let bytes = 0;
+  const watch = watchBytes(run, () => Promise.resolve(bytes));
+  try {
+    const result = await streamCommand('skopeo', args, watch.options, async (stdout) => {
+      for await (const chunk of stdout as AsyncIterable<Buffer>) {
+        chunks.push(chunk);
+        bytes += chunk.length;
+      }
+    });
+    return result.ok ? ok(Buffer.concat(chunks)) : fail(watch.failure(result.failure));
+  } finally {
+    watch.end();
+  }
 }
 
-export interface CopyToLayout extends SkopeoAccess {
-  /** `host/path@sha256:…`: a manifest's, never an index's. */
-  readonly reference: string;
+/** What every copy is told. */
+interface Copy extends SkopeoAccess {
+  /** In skopeo's words: `docker://host/path@sha256:…`, `oci-archive:PATH:NAME`. */
+  readonly source: string;
+  /** Path of the trust policy. */
+  readonly policy: string;
+  /** The one that is taken where the source is an index. */
+  readonly platform: { readonly os: string; readonly arch: string; readonly variant?: string };
+  /** Called now and then while it runs, with the bytes written so far. */
+  readonly onProgress: (bytes: number) => void;
+}
+
+export interface CopyToLayout extends Copy {
   /** An OCI layout that is made, with one entry. */
   readonly layout: string;
   /** Where the blobs go: `sha256/<hex>` in it. What is there already is not downloaded, and not checked. */
   readonly blobs: string;
-  /** Path of the trust policy; undefined for the user's or the system's own. */
-  readonly policy: string | undefined;
-  readonly platform: { readonly os: string; readonly arch: string; readonly variant?: string };
-  /** Called now and then while it runs. */
-  readonly onProgress: (bytes: number) => void;
 }
 
 /** Copies one image, byte for byte. A download without progress for `run.stall` milliseconds is ended. */
@@ -78,69 +102,149 @@ export async function copyToLayout(
   copy: CopyToLayout,
   run: SkopeoRun,
 ): Promise<Result<void, SkopeoFailure>> {
+  const written = [copy.layout, join(copy.blobs, 'sha256')];
+  return runCopy(copy, run, written, [
+    '--preserve-digests',
+    // It can't put them into a layout, and fails where there are any (the policy is enforced all the same).
+    '--remove-signatures',
+    '--dest-shared-blob-dir',
+    copy.blobs,
+    copy.source,
+    `oci:${copy.layout}:image`,
+  ]);
+}
+
+export interface CopyToDirectory extends Copy {
+  /** A directory that is made, of skopeo's `dir:`: manifest.json, blobs by their hex digits, signature-1 and so on. */
+  readonly directory: string;
+  /** Fails where the manifest would not stay as it is, and keeps signatures. Not for sources that make theirs up. */
+  readonly exact: boolean;
+}
+
+/** Copies one image with its signatures. */
+export async function copyToDirectory(
+  copy: CopyToDirectory,
+  run: SkopeoRun,
+): Promise<Result<void, SkopeoFailure>> {
+  return runCopy(
+    copy,
+    run,
+    [copy.directory],
+    [
+      copy.exact ? '--preserve-digests' : '--remove-signatures',
+      copy.source,
+      `dir:${copy.directory}`,
+    ],
+  );
+}
+
+/** `written` is where the bytes appear that tell progress from a stall. */
+async function runCopy(
+  copy: Copy,
+  run: SkopeoRun,
+  written: readonly string[],
+  rest: readonly string[],
+): Promise<Result<void, SkopeoFailure>> {
   const { platform } = copy;
   const args = [
-    ...(copy.policy === undefined ? [] : ['--policy', copy.policy]),
+    ...globalOptions(copy),
+    '--policy',
+    copy.policy,
     '--override-os',
     platform.os,
     '--override-arch',
     platform.arch,
     ...(platform.variant === undefined ? [] : ['--override-variant', platform.variant]),
     'copy',
-    '--preserve-digests',
-    '--remove-signatures',
     '--retry-times',
     OWN_RETRIES,
-    ...(copy.insecure ? ['--src-tls-verify=false'] : []),
+    ...(copy.insecure === true ? ['--src-tls-verify=false'] : []),
+    ...(copy.certificates === undefined ? [] : ['--src-cert-dir', copy.certificates]),
     ...(copy.authfile === undefined ? [] : ['--src-authfile', copy.authfile]),
-    '--dest-shared-blob-dir',
-    copy.blobs,
-    `docker://${copy.reference}`,
-    `oci:${copy.layout}:image`,
+    ...(copy.daemonHost === undefined ? [] : ['--src-daemon-host', copy.daemonHost]),
+    ...rest,
   ];
-  const stalled = new AbortController();
-  const watch = watchBytes(copy, run.stall, () => {
-    stalled.abort();
-  });
+  const watch = watchBytes(run, () => bytesIn(written), copy.onProgress);
   try {
-    const result = await runCommand('skopeo', args, {
-      ...commandOptions(run),
-      signal: AbortSignal.any([run.signal, stalled.signal]),
-    });
-    if (result.ok) return ok();
-    return stalled.signal.aborted && !run.signal.aborted
-      ? fail({ reason: 'stalled', milliseconds: run.stall })
-      : result;
+    const result = await runCommand('skopeo', args, watch.options);
+    return result.ok ? ok() : fail(watch.failure(result.failure));
   } finally {
-    clearInterval(watch);
+    watch.end();
   }
+}
+
+function globalOptions(access: SkopeoAccess): readonly string[] {
+  const { registriesDirectory, temporary } = access;
+  return [
+    // It tells of the waits that registries ask for only so; what it says goes no further than our own --debug.
+    '--debug',
+    ...(registriesDirectory === undefined ? [] : ['--registries.d', registriesDirectory]),
+    ...(temporary === undefined ? [] : ['--tmpdir', temporary]),
+  ];
 }
 
 /** Milliseconds between two looks at how much has arrived. */
 const WATCH = 250;
 
-function watchBytes(copy: CopyToLayout, stall: number, onStall: () => void): NodeJS.Timeout {
+interface Watch {
+  readonly options: CommandOptions;
+  /** What a failed run came to: a stall, where that is what ended it. */
+  failure(failure: CommandFailure): SkopeoFailure;
+  end(): void;
+}
+
+/** Ends a run in which no byte came for `run.stall` milliseconds, the waits not counted that a registry asked for. */
+function watchBytes(
+  run: SkopeoRun,
+  look: () => Promise<number>,
+  onProgress: (bytes: number) => void = () => undefined,
+): Watch {
+  const stalled = new AbortController();
   let seen = -1;
   let since = performance.now();
   let looking = false;
-  return setInterval(() => {
+  const timer = setInterval(() => {
     if (looking) return;
     looking = true;
-    void bytesUnder(copy).then((bytes) => {
+    void look().then((bytes) => {
       looking = false;
       if (bytes !== seen) {
         seen = bytes;
-        since = performance.now();
-        copy.onProgress(bytes);
-      } else if (performance.now() - since > stall) onStall();
+        since = Math.max(since, performance.now());
+        onProgress(bytes);
+      } else if (performance.now() - since > run.stall) stalled.abort();
     });
   }, WATCH);
+  return {
+    options: {
+      diesWithUs: true,
+      signal: AbortSignal.any([run.signal, stalled.signal]),
+      onErrorLine: (line) => {
+        const wait = askedWait(line);
+        if (wait !== undefined) since = performance.now() + wait;
+        run.report({ type: 'tool-output', tool: 'skopeo', line });
+      },
+    },
+    failure: (failure) =>
+      stalled.signal.aborted && !run.signal.aborted
+        ? { reason: 'stalled', milliseconds: run.stall }
+        : failure,
+    end: () => {
+      clearInterval(timer);
+    },
+  };
 }
 
-/** What skopeo has written: finished blobs, and those under way as `oci-put-blob*` in the layout. Links are not its own. */
-async function bytesUnder(copy: CopyToLayout): Promise<number> {
+/** Milliseconds that skopeo waits before it asks a registry again that answered 429; undefined for other lines. */
+export function askedWait(line: string): number | undefined {
+  const seconds = /Too many requests to .*: sleeping for ([\d.]+) seconds/.exec(line)?.[1];
+  return seconds === undefined ? undefined : Number(seconds) * 1000;
+}
+
+/** What skopeo has written: finished blobs, and those under way beside them. Links are not its own. */
+async function bytesIn(directories: readonly string[]): Promise<number> {
   let bytes = 0;
-  for (const directory of [copy.layout, join(copy.blobs, 'sha256')]) {
+  for (const directory of directories) {
     const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
     for (const entry of entries) {
       if (!entry.isFile()) continue;
@@ -148,13 +252,4 @@ async function bytesUnder(copy: CopyToLayout): Promise<number> {
     }
   }
   return bytes;
-}
-
-function commandOptions(run: SkopeoRun): CommandOptions {
-  return {
-    diesWithUs: true,
-    onErrorLine: (line) => {
-      run.report({ type: 'tool-output', tool: 'skopeo', line });
-    },
-  };
 }

@@ -61,7 +61,11 @@ function wantedBlobs(pins: TargetPins, content: StoredContent): Map<Digest, Want
     const owner = `image ${name}`;
     const index = keptIndex(pin, content);
     if (index !== undefined && index !== pin.manifest.digest)
-      wanted.set(index, { owner, kind: 'index' });
+      wanted.set(index, {
+        owner,
+        kind: 'index',
+        ...(pin.keptIndex === undefined ? {} : { size: pin.keptIndex.size }),
+      });
     wanted.set(pin.manifest.digest, { owner, kind: 'manifest', size: pin.manifest.size });
     wanted.set(pin.config.digest, { owner, kind: 'config', size: pin.config.size });
     for (const layer of pin.layers)

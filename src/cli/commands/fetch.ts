@@ -56,8 +56,12 @@ export const fetchCommand = defineCommand({
     if (!builder.ok) return builder;
     const dry = args['dry-run'];
     const pinned = pinnedTarget(bundle.value, before.value, args.pins, args);
+    const frozen = args.frozen || args.offline || dry;
+    if (!pinned.ok && !frozen && pinned.failure.reason === 'pins-stale')
+      for (const detail of pinned.failure.differences)
+        surroundings.report({ type: 'warning', about: args.pins, detail });
     const target =
-      pinned.ok || args.frozen || args.offline || dry || !mayPin(pinned.failure.reason)
+      pinned.ok || frozen || !mayPin(pinned.failure.reason)
         ? pinned
         : await pinNow(
             bundle.value,
@@ -73,7 +77,7 @@ export const fetchCommand = defineCommand({
       {
         ...access.value,
         store: args.store,
-        policy: args.policy,
+        locations: target.value.wanted,
         // A dry run only looks, and what it lacks is its answer.
         offline: args.offline || dry,
         dindPlatform: builder.value,

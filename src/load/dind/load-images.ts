@@ -123,11 +123,12 @@ export async function checkImages(
     for (const fullName of image.names) {
       const inspected = await inspect(fullName, engine);
       if (!inspected.ok) return fail(await loadFailure(name, inspected.failure, engine));
-      if (inspected.value.id !== image.manifest.digest)
+      const expected = (image.keptIndex ?? image.manifest).digest;
+      if (inspected.value.id !== expected)
         return fail({
           reason: 'load-incomplete',
           image: name,
-          detail: `the engine has ${inspected.value.id} as ${fullName}, not ${image.manifest.digest}`,
+          detail: `the engine has ${inspected.value.id} as ${fullName}, not ${expected}`,
         });
     }
     const unpacked = await unpack(first, image, engine);

@@ -93,7 +93,7 @@ images:
   core:
     form: docker://x
     tags: [a, a]
-  b: { from: "oci:/x" }
+  b: { from: "sif:/x" }
   c:
 files:
   /abs: { text: "", mode: "0644" }
@@ -118,7 +118,7 @@ extra: 1
       '8:5 images.core: from is missing',
       '8:5 images.core.form: unknown key; did you mean from?',
       '9:11 images.core.tags: the same is there twice',
-      '10:14 images.b.from: "oci:/x": images from oci: are not supported by this version of stowage, only docker://',
+      '10:14 images.b.from: "sif:/x": images from sif: are not supported; there are docker://, containers-storage:, docker-archive:, docker-daemon:, oci-archive:, oci:, dir:',
       '11:5 images.c: it has no value; it must be a map of keys and values',
       '13:3 files./abs: "/abs" is absolute; paths begin at the partition\'s root, without /',
       '14:27 files.mode.mode: 0644 is a number here, not text; put it in quotes: "0644"',

@@ -5,7 +5,7 @@ import { readBundles } from '../../../src/model/bundle-document.ts';
 import { formatReference } from '../../../src/model/reference.ts';
 import type { Result } from '../../../src/model/result.ts';
 import type { EvaluateOptions } from '../../../src/plan/evaluate.ts';
-import { catalogAddress, evaluate } from '../../../src/plan/evaluate.ts';
+import { catalogAddress, catalogLocation, evaluate } from '../../../src/plan/evaluate.ts';
 import { evaluateFromPins } from '../../../src/plan/evaluate-from-pins.ts';
 import type { Wanted } from '../../../src/plan/wanted.ts';
 import { targetPins } from '../model/pins-sample.ts';
@@ -199,9 +199,21 @@ const REFUSED: readonly (readonly [string, string, Partial<EvaluateOptions>, str
   ],
   [
     'a transport out of a variable',
-    'vars: { v: "oci:/x" }\nimages: { y: { from: "{v}" } }',
+    'vars: { v: "sif:/x" }\nimages: { y: { from: "{v}" } }',
     {},
-    'b.yaml:3:11 images.y.from: "oci:/x": images from oci: are not supported by this version of stowage, only docker://',
+    'b.yaml:3:11 images.y.from: "sif:/x": images from sif: are not supported; there are docker://, containers-storage:, docker-archive:, docker-daemon:, oci-archive:, oci:, dir:',
+  ],
+  [
+    'a local image without a name',
+    'images: { y: { from: "oci:x" } }',
+    {},
+    'b.yaml:2:11 images.y: an image from oci: has no name of its own; give it one under tags',
+  ],
+  [
+    'a storage of what is in none',
+    'vars: { v: "oci:/x" }\nimages: { y: { from: "{v}", tags: [y], storage: { root: s } } }',
+    {},
+    'b.yaml:3:11 images.y.from: "oci:/x" is in no container storage; take storage out',
   ],
   [
     'a path that leaves the partition',
@@ -228,10 +240,10 @@ const REFUSED: readonly (readonly [string, string, Partial<EvaluateOptions>, str
     'b.yaml:3:27 files.a/b: "a" would be a file, and a directory for "a/b"',
   ],
   [
-    'a relative address',
-    'images: { y: { from: "docker://y" } }\nfiles: { a: { url: "x.txt" } }',
+    'an address of a scheme unknown',
+    'images: { y: { from: "docker://y" } }\nfiles: { a: { url: "ftp://x/y" } }',
     {},
-    'b.yaml:3:10 files.a.url: "x.txt" is no address: https://, http:// (loopback only), file:/// or an absolute path',
+    'b.yaml:3:10 files.a.url: "ftp://x/y" is no address: https://, http:// (loopback only), file:/// or a path',
   ],
 ];
 for (const [name, text, options, problem] of REFUSED) {
@@ -300,3 +312,65 @@ for (const [name, text, target, problem] of OUTDATED) {
     );
   });
 }
+
+test('local images, files and catalogs are found beside the bundle that names them', () => {
+  const bundle = readBundles([
+    {
+      path: 'some/where/b.yaml',
+      text: `stowage: 1
+catalog: versions.json
+vars: { dir: images }
+engine: { dind: "oci:../dind" }
+images:
+  a: { from: "oci-archive:{dir}/a.tar:web:1", tags: [z/a, y/a] }
+  b: { from: "containers-storage:x:1", storage: { root: "{dir}/store", driver: vfs }, tags: [b] }
+  c: { from: "docker-daemon:x:1", tags: [c], keepIndex: true }
+files: { p: { url: texts/p.txt }, q: { url: /abs } }`,
+    },
+  ]);
+  assert.ok(bundle.ok, JSON.stringify(bundle));
+  const address = catalogAddress(bundle.value, ARM64);
+  assert.deepEqual(address, { ok: true, value: 'versions.json' });
+  assert.equal(catalogLocation(bundle.value, 'versions.json'), 'some/where/versions.json');
+  assert.equal(catalogLocation(bundle.value, 'https://x/y'), 'https://x/y');
+  const result = evaluate(bundle.value, ARM64, undefined);
+  assert.ok(result.ok, JSON.stringify(result));
+  const { images, files, dind, dindLocal } = result.value;
+  assert.deepEqual(images['a'], {
+    reference: { registry: 'docker.io', repository: 'y/a', tag: 'latest' },
+    local: {
+      transport: 'oci-archive',
+      text: 'oci-archive:images/a.tar:web:1',
+      path: 'images/a.tar',
+      name: 'web:1',
+      location: 'some/where/images/a.tar',
+    },
+    names: ['docker.io/y/a:latest', 'docker.io/z/a:latest'],
+  });
+  assert.deepEqual(images['b']?.local, {
+    transport: 'containers-storage',
+    text: 'containers-storage:[vfs@images/store]x:1',
+    path: 'images/store',
+    name: 'x:1',
+    driver: 'vfs',
+    location: 'some/where/images/store',
+  });
+  assert.equal(images['c']?.local?.location, undefined);
+  assert.equal(images['c']?.keepIndex, true);
+  assert.deepEqual(files['p'], {
+    kind: 'url',
+    mode: '0644',
+    url: 'texts/p.txt',
+    location: 'some/where/texts/p.txt',
+  });
+  assert.deepEqual(files['q'], { kind: 'url', mode: '0644', url: '/abs' });
+  assert.equal(formatReference(dind), 'stowage.local/dind:28.5.2');
+  assert.equal(dindLocal?.location, 'some/dind');
+});
+
+test('--dind may name any transport, from the working directory', () => {
+  const wanted = evaluated('images: { x: { from: "docker://x:1" } }', { dind: 'oci:d' });
+  assert.equal(wanted.dindLocal?.location, 'd');
+  const named = evaluated('images: { x: { from: "docker://x:1" } }', { dind: 'docker:28-dind' });
+  assert.equal(formatReference(named.dind), 'docker.io/library/docker:28-dind');
+});
