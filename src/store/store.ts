@@ -9,6 +9,7 @@ import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { hashHandle, replaceFile, stampOf } from './content.ts';
 import { errorCode, fileFailure, isWriteRefused } from './file-failure.ts';
+import { noteUse } from './last-use.ts';
 
 /**
  * The store: stowage's directory of downloads, safe for many processes on many machines.
@@ -18,7 +19,8 @@ import { errorCode, fileFailure, isWriteRefused } from './file-failure.ts';
  *     files/sha256/<hex>                 the bundles' extra files, verified, 0444
  *     images/<name>@sha256_<hex>/        OCI layout of one image, <hex> being the manifest digest's
  *         oci-layout  index.json  blobs -> ../../blobs
- *     verified/{blobs,files}/<hex>       size, mtime and ctime (nanoseconds) that the content had when it was verified
+ *     verified/{blobs,files}/<hex>       size, mtime and ctime (nanoseconds) that the content had when it was verified;
+ *                                        its own mtime is the content's last use: last-use.ts
  *     staging/<uuid>/                    downloads under way: owner.json, and what its owner makes
  *     locks/<hex>/                       the claim on a blob: store-lock.ts
  *
@@ -87,8 +89,21 @@ export async function createStore(directory: string): Promise<Result<Store>> {
 }
 
 /**
- * The warm check: one stat where the record of the verification still fits, else the content is hashed, and
- * recorded if that is allowed.
+ * For `store …`: a directory that is missing or empty is no store here, but a mistake in its name. Fails with
+ * store-invalid and access-denied.
+ */
+export async function openExistingStore(directory: string): Promise<Result<Store>> {
+  const format = await readFormat(directory);
+  if (!format.ok) return format;
+  return format.value === undefined
+    ? fail({ reason: 'store-invalid', store: directory, detail: 'there is nothing in it' })
+    : ok(storeAt(directory));
+}
+
+/**
+ * The warm check: a few stats where the record of the verification still fits, else the content is hashed, and
+ * recorded if that is allowed. Counts as a use: whoever removes what is not used looks for that once more after it
+ * took the name away, so what is good here stays while it is used (prune.ts).
  */
 export async function checkContent(
   store: Store,
@@ -96,6 +111,8 @@ export async function checkContent(
   expected: Pick<Descriptor, 'digest' | 'size'>,
 ): Promise<ContentState> {
   const path = contentPath(store, shelf, expected.digest);
+  // Before the look, or what is removed in between would count as there.
+  await noteUse(store, shelf, expected.digest);
   try {
     const found = await stat(path, { bigint: true });
     if (!found.isFile() || found.size !== BigInt(expected.size)) return 'wrong size';
@@ -174,7 +191,7 @@ function storeAt(directory: string): Store {
   };
 }
 
-function recordPath(store: Store, shelf: Shelf, digest: Digest): string {
+export function recordPath(store: Store, shelf: Shelf, digest: Digest): string {
   return join(store.directory, 'verified', shelf, hexOf(digest));
 }
 
@@ -194,6 +211,8 @@ async function hashAgain(
     // Written to while it was read: what was hashed is not certain to be what is there now.
     const stamp = stampOf(await handle.stat({ bigint: true }));
     if (stamp === stampOf(before)) await recordVerified(store, shelf, expected.digest, stamp);
+    // The record is the note of this use, so here too the look comes after it.
+    await stat(path);
     return 'good';
   } catch (error) {
     return isMissing(error) ? 'missing' : 'unreadable';
