@@ -77,3 +77,18 @@ async function lastChange(directory: string): Promise<number> {
   // Gone meanwhile: nothing to sweep.
   return latest === 0 ? Infinity : latest;
 }
+
+/**
+ * Milliseconds since 1970 at which the oldest download that is still under way began; undefined where there is none.
+ */
+export async function oldestDownload(store: Store, now = Date.now()): Promise<number | undefined> {
+  const root = join(store.directory, 'staging');
+  let oldest: number | undefined;
+  for (const name of await readdir(root).catch(() => [])) {
+    const directory = join(root, name);
+    const began = await stat(join(directory, 'owner.json')).catch(() => undefined);
+    if (began === undefined || (await isAbandoned(directory, now))) continue;
+    oldest = Math.min(oldest ?? Infinity, began.mtimeMs);
+  }
+  return oldest;
+}
