@@ -1,12 +1,22 @@
+import { redact } from '../fetch/redact.ts';
 import type { Event, Report } from '../model/event.ts';
-import { unreachable } from '../model/result.ts';
-import { describeFailure, formatBytes } from '../report/describe-failure.ts';
+import { describeDownload, describeEvent, formatPercent } from './describe-event.ts';
+import { startProgress } from './progress.ts';
+import type { Screen } from './terminal-progress.ts';
+import { progressLines } from './terminal-progress.ts';
 
 /** Where a logger writes; standard error, so that standard output carries results alone. */
 export type Write = (text: string) => void;
 
-/** Milliseconds between two lines about one image's progress in a make log. */
-const THROTTLE = 5_000;
+export interface Logger {
+  readonly report: Report;
+  /** A line of the program's own. */
+  readonly say: (text: string) => void;
+  /** Shows what is under way as it is by now: call it now and then, and when the terminal's size changed. */
+  readonly refresh: () => void;
+  /** Takes away what was only for the moment; nothing may be written before by anybody else. */
+  readonly close: () => void;
+}
 
 export interface LoggerOptions {
   readonly debug: boolean;
@@ -14,97 +24,113 @@ export interface LoggerOptions {
   readonly now: () => number;
 }
 
-/** A line for each thing that happens, progress throttled: for make logs. */
-export function plainLogger(write: Write, options: LoggerOptions): Report {
-  const said = new Map<string, number>();
-  return (event) => {
-    if (event.type === 'fetch-progress') {
-      const last = said.get(event.image) ?? -Infinity;
-      if (options.now() - last < THROTTLE) return;
-      said.set(event.image, options.now());
+/** Milliseconds between two lines of progress in a make log. */
+const THROTTLE = 5_000;
+/** Milliseconds between two pictures on a terminal. */
+const FRAME = 100;
+
+/** A line for each thing that happens, and now and then one for all that is under way: for make logs. */
+export function plainLogger(write: Write, options: LoggerOptions): Logger {
+  const progress = startProgress(options.now);
+  // Counted from when something began, so that what is quick says nothing.
+  let since: number | undefined;
+  const refresh = (): void => {
+    const sum = progress.sum();
+    const resolving = progress.resolving();
+    if (sum === undefined && resolving.length === 0) {
+      since = undefined;
+      return;
     }
-    if (event.type === 'fetch-started') said.set(event.image, options.now());
-    const text = describeEvent(event, options.debug);
-    if (text !== undefined) write(`stowage: ${text}\n`);
+    since ??= options.now();
+    if (options.now() - since < THROTTLE) return;
+    since = options.now();
+    if (sum === undefined) {
+      write(`stowage: resolving ${resolving.join(', ')}\n`);
+      return;
+    }
+    const each = progress
+      .downloads()
+      .map(({ name, bytes, total }) => `${name} ${formatPercent(bytes, total)}`);
+    const which = each.length === 0 ? '' : ` (${each.join(', ')})`;
+    write(`stowage: ${describeDownload(sum)}${which}\n`);
+  };
+  return {
+    report: (event) => {
+      progress.take(event);
+      const text = describeEvent(event, options.debug);
+      if (text !== undefined) write(`stowage: ${text}\n`);
+      refresh();
+    },
+    say: (text) => {
+      write(`stowage: ${text}\n`);
+    },
+    refresh,
+    close: () => undefined,
   };
 }
 
-/** For a terminal: progress overwrites one line at its foot. */
-export function prettyLogger(write: Write, options: LoggerOptions): Report {
-  const running = new Map<string, { bytes: number; total: number }>();
-  let footer = '';
-  return (event) => {
-    if (event.type === 'fetch-progress') running.set(event.image, event);
-    if (event.type === 'fetch-finished') running.delete(event.image);
-    const text = event.type === 'fetch-progress' ? undefined : describeEvent(event, options.debug);
-    if (footer !== '') write('\r\x1b[K');
-    if (text !== undefined) write(`${text}\n`);
-    footer = [...running]
-      .map(([image, { bytes, total }]) => `${image} ${percent(bytes, total)}`)
-      .join('  ')
-      .slice(0, 78);
-    write(footer);
+/**
+ * For a terminal: what is under way has lines at its foot, which are drawn again and again. The cursor is never
+ * hidden and rests behind the last of them, so that a process that is killed leaves nothing to mend.
+ */
+export function prettyLogger(write: Write, options: LoggerOptions, screen: Screen): Logger {
+  const progress = startProgress(options.now);
+  let drawn: readonly string[] = [];
+  let drawnAt = -Infinity;
+  const erase = (): string => {
+    if (drawn.length === 0) return '';
+    // A terminal that became narrower has wrapped them.
+    const rows = drawn.reduce(
+      (sum, line) =>
+        sum + Math.max(1, Math.ceil(Array.from(line).length / Math.max(1, screen.columns))),
+      0,
+    );
+    return `\r${rows > 1 ? `\x1b[${rows - 1}A` : ''}\x1b[J`;
+  };
+  const draw = (above: string): void => {
+    const lines = progressLines(progress, screen);
+    if (above === '' && lines.length === 0 && drawn.length === 0) return;
+    // In one write, so that nothing flickers.
+    write(`${erase()}${above}${lines.join('\n')}`);
+    drawn = lines;
+    drawnAt = options.now();
+  };
+  return {
+    report: (event) => {
+      const changed = progress.take(event);
+      const text = describeEvent(event, options.debug);
+      if (text !== undefined) draw(`${text}\n`);
+      else if (changed && (isTurn(event) || options.now() - drawnAt >= FRAME)) draw('');
+    },
+    say: (text) => {
+      draw(`stowage: ${text}\n`);
+    },
+    refresh: () => {
+      draw('');
+    },
+    close: () => {
+      if (drawn.length > 0) write(erase());
+      drawn = [];
+    },
   };
 }
 
-/** One JSON object a line, every event as it is. */
-export function jsonLogger(write: Write): Report {
-  return (event) => {
-    write(`${JSON.stringify(event)}\n`);
+/** What changes which lines there are is not to wait for the next event. */
+function isTurn(event: Event): boolean {
+  return event.type !== 'fetch-progress';
+}
+
+/** One JSON object a line, every event as it is; what programs say only for debugging. */
+export function jsonLogger(write: Write, options: Pick<LoggerOptions, 'debug'>): Logger {
+  return {
+    report: (event) => {
+      if (event.type !== 'tool-output') write(`${JSON.stringify(event)}\n`);
+      else if (options.debug) write(`${JSON.stringify({ ...event, line: redact(event.line) })}\n`);
+    },
+    say: (text) => {
+      write(`${JSON.stringify({ type: 'said', text })}\n`);
+    },
+    refresh: () => undefined,
+    close: () => undefined,
   };
-}
-
-function describeEvent(event: Event, debug: boolean): string | undefined {
-  switch (event.type) {
-    case 'resolving':
-      return `resolving ${event.what}`;
-    case 'pinned':
-      return `pinned ${event.name}: ${event.reference}`;
-    case 'pins-written':
-      return event.changed ? `wrote ${event.file}` : `${event.file} is up to date`;
-    case 'fetch-planned':
-      return event.missing === 0
-        ? `all of ${event.images} images are in the store`
-        : `fetching ${event.missing} of ${event.images} images, ${formatBytes(event.bytes)}`;
-    case 'fetch-started':
-      return `${event.image}: fetching ${formatBytes(event.bytes)}`;
-    case 'fetch-progress':
-      return `${event.image}: ${percent(event.bytes, event.total)} of ${formatBytes(event.total)}`;
-    case 'fetch-finished':
-      return `${event.image}: fetched`;
-    case 'attempt-failed':
-      return `${event.what}: attempt ${event.attempt} of ${event.attempts} failed (${event.detail}); again in ${event.retryIn / 1000} s`;
-    case 'mirror-failed':
-      return `${event.what}: not from mirror ${event.mirror} (${event.detail})`;
-    case 'waiting':
-      return `waiting for ${event.what}, which ${event.holder} has`;
-    case 'step':
-      return event.detail === undefined ? event.step : `${event.step}: ${event.detail}`;
-    case 'loaded':
-      return `loaded ${event.image} (${formatBytes(event.bytes)}, ${seconds(event.elapsed)})`;
-    case 'undo-failed':
-      return `warning: could not ${event.what}, the next build will: ${describeFailure(event.failure).message}`;
-    case 'reaped':
-      return `removed a ${event.what} that a killed build left: ${event.name}`;
-    case 'verified':
-      return `${event.image}: ok, ${event.images} images, ${event.blobs} blobs, ${event.files} files are as pinned`;
-    case 'built':
-      return `${event.output}: ${formatBytes(event.size)}, ${event.images} images, in ${seconds(event.elapsed)}`;
-    case 'fetched':
-      return `${event.images} images and ${event.files} files are in the store, ${formatBytes(event.downloaded)} downloaded`;
-    case 'warning':
-      return `warning: ${event.about}: ${event.detail}`;
-    case 'tool-output':
-      return debug ? `${event.tool}: ${event.line}` : undefined;
-    default:
-      return unreachable(event);
-  }
-}
-
-function percent(bytes: number, total: number): string {
-  return total === 0 ? '100 %' : `${Math.min(100, Math.floor((bytes / total) * 100))} %`;
-}
-
-function seconds(milliseconds: number): string {
-  return `${(milliseconds / 1000).toFixed(1)} s`;
 }

@@ -1,16 +1,15 @@
 import { setDefaultResultOrder } from 'node:dns';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import type { Options } from 'yargs';
-import type { Report } from '../model/event.ts';
 import type { Failure } from '../model/failure.ts';
 import { exitCodeOf } from '../model/failure.ts';
 import { describeFailure } from '../report/describe-failure.ts';
+import { startLogger } from './choose-logger.ts';
 import type { Command, Outcome } from './command.ts';
 import { commands } from './commands/index.ts';
 import { environment, optionsFromEnvironment, surroundings } from './environment.ts';
-import { jsonLogger, plainLogger, prettyLogger } from './loggers.ts';
 import { globalOptions } from './options.ts';
+import { hideAll, registerCommands } from './register-commands.ts';
 
 /** The composition root: options in, one command run, an exit code out. */
 declare const STOWAGE_VERSION: string;
@@ -31,7 +30,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   // yargs lays out the page of help whenever a command runs, which takes longer than a warm fetch: not of options
   // that are hidden.
   const hidden = !argv.includes('--help');
-  let parser = yargs([...argv])
+  const parser = yargs([...argv])
     .scriptName('stowage')
     .usage('$0 COMMAND: container images into firmware')
     .version(VERSION)
@@ -47,22 +46,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     .fail((message: string | undefined, error: Error | undefined) => {
       throw error ?? new UsageError(message ?? 'unknown option');
     });
-  for (const command of commands) {
-    const { positional } = command;
-    parser = parser.command(
-      positional === undefined ? command.name : `${command.name} <${positional.name}>`,
-      command.describe,
-      (builder) => {
-        const own = builder
-          .options(hideAll(command.options, hidden))
-          .config(optionsFromEnvironment(command.options));
-        return positional === undefined ? own : own.positional(positional.name, positional.option);
-      },
-      async (args) => {
-        code = await run(command, args as unknown as GlobalArguments);
-      },
-    );
-  }
+  registerCommands(parser, commands, hidden, async (command, args) => {
+    code = await run(command, args as GlobalArguments);
+  });
   try {
     await parser.parseAsync();
     return code;
@@ -77,15 +63,6 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 class UsageError extends Error {}
 
-function hideAll(
-  options: Readonly<Record<string, Options>>,
-  hidden: boolean,
-): Record<string, Options> {
-  return Object.fromEntries(
-    Object.entries(options).map(([name, option]) => [name, { ...option, hidden }]),
-  );
-}
-
 async function run(command: Command, args: GlobalArguments): Promise<number> {
   const twice = Object.entries(args).find(
     ([name, value]) =>
@@ -95,20 +72,19 @@ async function run(command: Command, args: GlobalArguments): Promise<number> {
       name in command.options,
   );
   if (twice !== undefined) throw new UsageError(`--${twice[0]} is given more than once`);
+  const machine = surroundings(VERSION);
+  if (!machine.ok) return finish(machine.failure, args);
   const abort = new AbortController();
+  const logger = startLogger(args);
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (abort.signal.aborted) writeError('stowage: still cleaning up\n');
+    if (abort.signal.aborted) logger.say('still cleaning up');
     abort.abort(signal === 'SIGINT' ? 'SIGINT' : 'SIGTERM');
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
-  const machine = surroundings(VERSION);
-  if (!machine.ok) return finish(machine.failure, args);
   try {
-    const result = await command.run(args as never, {
-      ...machine.value,
-      report: chooseLogger(args),
-      signal: abort.signal,
-    });
+    const result = await command
+      .run(args as never, { ...machine.value, report: logger.report, signal: abort.signal })
+      .finally(logger.close);
     if (result.ok) return print(result.value, args);
     // Whatever a call was doing when the signal came, the signal is what ended it.
     const failure: Failure = abort.signal.aborted
@@ -117,21 +93,6 @@ async function run(command: Command, args: GlobalArguments): Promise<number> {
     return finish(failure, args);
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, onSignal);
-  }
-}
-
-function chooseLogger(args: GlobalArguments): Report {
-  const options = { debug: args.debug, now: () => performance.now() };
-  switch (
-    args.log ??
-    (process.stderr.isTTY && environment['TERM'] !== 'dumb' ? 'pretty' : 'plain')
-  ) {
-    case 'json':
-      return jsonLogger(writeError);
-    case 'pretty':
-      return prettyLogger(writeError, options);
-    case 'plain':
-      return plainLogger(writeError, options);
   }
 }
 

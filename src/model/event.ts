@@ -3,7 +3,8 @@ import type { Failure } from './failure.ts';
 
 /** What happens, as data; only loggers (src/cli/) make text of it. Sizes are bytes, times milliseconds. */
 export type Event =
-  | { readonly type: 'resolving'; readonly what: string }
+  /** `what` is a reference or an address; `name` the image's, of which `pinned` tells the end. */
+  | { readonly type: 'resolving'; readonly what: string; readonly name?: string }
   | { readonly type: 'pinned'; readonly name: string; readonly reference: string }
   | { readonly type: 'pins-written'; readonly file: string; readonly changed: boolean }
   | {

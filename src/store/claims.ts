@@ -15,6 +15,9 @@ import { describeHolder, pause, tryLock } from './store-lock.ts';
 import type { Shelf, Store } from './store.ts';
 import { checkContent, contentPath } from './store.ts';
 
+/** Looks at locks without an owner before it is said that somebody unknown has them: several seconds. */
+const UNKNOWN = 50;
+
 type Content = Pick<Descriptor, 'digest' | 'size'>;
 
 /** What this caller alone, of all processes and of all images in this one, shall download now. */
@@ -51,10 +54,12 @@ export async function claimMissing<C extends Content>(
     await lock?.release();
   };
   const said = new Set<string>();
+  let unknown = 0;
   const sayWaiting = (holder: Owner | undefined): void => {
+    // Two images of one run that share a layer are no news; who has only just taken a lock has not yet written who it is.
+    if (holder === undefined ? ++unknown < UNKNOWN : isSelf(holder)) return;
     const name = describeHolder(holder);
-    // Two images of one run that share a layer are no news.
-    if (said.has(name) || (holder !== undefined && isSelf(holder))) return;
+    if (said.has(name)) return;
     said.add(name);
     context.report({ type: 'waiting', what, holder: name });
   };

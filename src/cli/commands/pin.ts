@@ -1,8 +1,12 @@
+import type { PinOptions } from '../../fetch/pin.ts';
+import type { Bundle } from '../../model/bundle.ts';
 import type { Pins, TargetPins } from '../../model/pins.ts';
 import { targetKey } from '../../model/pins-document.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { moved } from '../../plan/compare-pins.ts';
+import { selectTarget } from '../../plan/select-target.ts';
+import type { Surroundings } from '../command.ts';
 import { defineCommand } from '../command.ts';
 import { readBundleFiles, readPinsFile, writePinsFile } from '../inputs.ts';
 import {
@@ -12,7 +16,11 @@ import {
   pinsOption,
   targetOptions,
 } from '../options.ts';
+import { movesTable } from '../moves-table.ts';
 import { networkAccess, resolveTarget, withTarget } from '../resolve-target.ts';
+import type { TargetArguments } from '../target.ts';
+import { parseChoice } from '../target.ts';
+import { updatePins } from '../update-pins.ts';
 
 export const pinCommand = defineCommand({
   name: 'pin',
@@ -25,14 +33,14 @@ export const pinCommand = defineCommand({
     check: {
       type: 'boolean',
       default: false,
-      describe: 'write nothing; exit with 8 where something is newer than pinned',
+      describe: 'write nothing; list what is newer than pinned, and exit with 8 if anything is',
     },
     update: {
       type: 'array',
       string: true,
       nargs: 1,
       requiresArg: true,
-      describe: 'move this image alone, the others stay as pinned; repeatable',
+      describe: 'move this pinned image alone, and ask for no other; repeatable',
     },
     ...networkOptions,
   },
@@ -43,50 +51,69 @@ export const pinCommand = defineCommand({
     if (!before.ok) return before;
     const access = networkAccess(args, surroundings);
     if (!access.ok) return access;
-    const resolved = await resolveTarget(bundle.value, args, access.value, surroundings);
-    if (!resolved.ok) return resolved;
-
-    const key = targetKey(resolved.value.pins.target);
-    const old = before.value?.targets[key];
-    const updated = keepOthers(resolved.value.pins, old, args.update?.map(String));
+    const names = args.update?.map(String) ?? [];
+    const chosen = chooseOld(before.value, bundle.value, names, args);
+    if (!chosen.ok) return chosen;
+    const updated =
+      chosen.value === undefined
+        ? await pinAll(bundle.value, args, access.value, surroundings)
+        : await updatePins(bundle.value, chosen.value, names, args, access.value, surroundings);
     if (!updated.ok) return updated;
-    const changes = old === undefined ? [`${key} is not pinned yet`] : moved(old, updated.value);
-    const pins: Pins = withTarget(before.value, updated.value);
+
+    const key = targetKey(updated.value.target);
+    const old = before.value?.targets[key];
+    const changes = old === undefined ? [] : moved(old, updated.value);
+    const differs = old === undefined || changes.length > 0;
+    const table = old === undefined ? '' : changes.length > 0 ? movesTable(changes) : '';
     if (args.check) {
-      if (changes.length > 0) return fail({ reason: 'newer', file: args.pins, moved: changes });
-      return ok({ text: `${args.pins}: nothing is newer\n`, json: { target: key, moved: [] } });
+      const says =
+        old === undefined
+          ? `${key} is not pinned yet`
+          : differs
+            ? `${key}: ${changes.length} newer than pinned`
+            : `${key}: nothing is newer`;
+      return ok({
+        text: `${args.pins}: ${says}\n${table}`,
+        json: { target: key, newer: differs, moved: changes },
+        exitCode: differs ? NEWER : 0,
+      });
     }
+    const pins: Pins = withTarget(before.value, updated.value);
     const dry = args['dry-run'];
-    const written = dry ? ok(changes.length > 0) : await writePinsFile(args.pins, pins);
+    const written = dry ? ok(differs) : await writePinsFile(args.pins, pins);
     if (!written.ok) return written;
-    surroundings.report({ type: 'pins-written', file: args.pins, changed: written.value });
+    if (!dry)
+      surroundings.report({ type: 'pins-written', file: args.pins, changed: written.value });
     const what = written.value ? (dry ? 'would change' : 'written') : 'unchanged';
     return ok({
-      text: `${args.pins}: ${key}: ${what}\n${changes.map((change) => `  ${change}\n`).join('')}`,
+      text: `${args.pins}: ${key}: ${what}\n${table}`,
       json: { target: key, changed: written.value, moved: changes, pins: updated.value },
     });
   },
 });
 
-/** With `--update`, every image but those named stays as it was pinned. */
-function keepOthers(
-  now: TargetPins,
-  old: TargetPins | undefined,
-  names: readonly string[] | undefined,
-): Result<TargetPins> {
-  if (names === undefined) return ok(now);
-  const unknown = names.find((name) => !(name in now.images));
-  if (unknown !== undefined)
-    return fail({
-      reason: 'invalid-option',
-      option: '--update',
-      value: unknown,
-      expected: `an image of the bundle: ${Object.keys(now.images).join(', ')}`,
-    });
-  if (old === undefined) return ok(now);
-  const images = Object.entries(now.images).map(([name, image]) => [
-    name,
-    names.includes(name) ? image : (old.images[name] ?? image),
-  ]);
-  return ok({ ...old, images: Object.fromEntries(images) as TargetPins['images'] });
+/** docs/exit-codes.md. */
+const NEWER = 8;
+
+/** The pins that `--update` starts from; undefined where everything is to be pinned. */
+function chooseOld(
+  pins: Pins | undefined,
+  bundle: Bundle,
+  names: readonly string[],
+  args: TargetArguments & { readonly pins: string },
+): Result<TargetPins | undefined> {
+  if (names.length === 0) return ok(undefined);
+  if (pins === undefined) return fail({ reason: 'no-pins', file: args.pins });
+  const choice = parseChoice(args);
+  return choice.ok ? selectTarget(pins, args.pins, choice.value, bundle) : choice;
+}
+
+async function pinAll(
+  bundle: Bundle,
+  args: TargetArguments,
+  access: PinOptions,
+  surroundings: Surroundings,
+): Promise<Result<TargetPins>> {
+  const resolved = await resolveTarget(bundle, args, access, surroundings);
+  return resolved.ok ? ok(resolved.value.pins) : resolved;
 }
