@@ -1,4 +1,4 @@
-import { lstat, mkdir, rm, statfs, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, rename, rm, statfs, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Descriptor } from '../model/descriptor.ts';
 import type { Digest } from '../model/digest.ts';
@@ -24,7 +24,7 @@ import { publish } from '../store/publish.ts';
 import { makeStaging } from '../store/staging.ts';
 import type { Store } from '../store/store.ts';
 import { readBlob } from '../store/store.ts';
-import { copyToLayout } from '../tools/skopeo.ts';
+import { copyBlob, copyToLayout } from '../tools/skopeo.ts';
 import type { Fault, NetworkAccess } from './access.ts';
 import { askSources, mismatch, skopeoFault, skopeoRun } from './access.ts';
 import { readConfigPlatform, readImageDocument } from './image-documents.ts';
@@ -135,6 +135,10 @@ async function download(
   const signatures = await readSignatures(image, access, directory, context);
   if (!signatures.ok) return signatures;
   const publisher = new Publisher(store, image, blobs, claims);
+  const orNoSpace = async (fault: Fault): Promise<Result<never, Fault>> =>
+    fault.kind === 'network' && fault.class.kind === 'no-space'
+      ? fail({ kind: 'final', failure: await noSpace(store, publisher.missingBytes) })
+      : fail(fault);
   const copied = await askSources(
     image.owner,
     image.reference,
@@ -143,20 +147,41 @@ async function download(
     async (name, skopeo): Promise<Result<void, Fault>> => {
       const layout = join(directory, 'layout');
       await rm(layout, { recursive: true, force: true });
+      const source = `docker://${atDigest(name, image.manifest.digest)}`;
+      const report = (staged: number): void => {
+        const total = bytesOf(claims.missing);
+        const arrived = Math.min(total, publisher.publishedBytes + staged);
+        context.report({ type: 'fetch-progress', image: image.owner, bytes: arrived, total });
+      };
+      for (const { digest } of publisher.repeated()) {
+        const alone = join(directory, hexOf(digest));
+        await rm(alone, { recursive: true, force: true });
+        await mkdir(alone);
+        const blob = { ...skopeo, source, digest, directory: alone, onProgress: report };
+        const got = await copyBlob(blob, skopeoRun(access, context));
+        if (got.ok) {
+          await rename(got.value, join(blobs, 'sha256', hexOf(digest)));
+          const published = await publisher.publishRest(false);
+          if (!published.ok) return published;
+          continue;
+        }
+        const fault = skopeoFault(got.failure, context);
+        // Where nobody knows why, skopeo may not have the command; the copy then gets it, as often as it is listed.
+        if (fault.kind === 'final' || fault.class.kind !== 'temporary' || fault.class.known)
+          return orNoSpace(fault);
+      }
       const judged = await policyForMirror(policy, nameOf(image.reference), name, directory);
       const done = await copyToLayout(
         {
           ...skopeo,
-          source: `docker://${atDigest(name, image.manifest.digest)}`,
+          source,
           layout,
           blobs,
           policy: judged.path,
           platform: image.platform,
           onProgress: (staged) => {
             publisher.publishSoon();
-            const total = bytesOf(claims.missing);
-            const arrived = Math.min(total, publisher.publishedBytes + staged);
-            context.report({ type: 'fetch-progress', image: image.owner, bytes: arrived, total });
+            report(staged);
           },
         },
         skopeoRun(access, context),
@@ -165,10 +190,7 @@ async function download(
       const published = await publisher.publishRest(done.ok);
       if (!published.ok) return published;
       if (done.ok) return publisher.left();
-      const fault = skopeoFault(done.failure, context);
-      return fault.kind === 'network' && fault.class.kind === 'no-space'
-        ? fail({ kind: 'final', failure: await noSpace(store, publisher.missingBytes) })
-        : fail(fault);
+      return orNoSpace(skopeoFault(done.failure, context));
     },
   );
   return copied.ok ? signatures : copied;
@@ -287,6 +309,14 @@ class Publisher {
 
   get missingBytes(): number {
     return bytesOf([...this.#left.values()]);
+  }
+
+  /** Missing layers that the image lists more than once: skopeo would download each as often. */
+  repeated(): readonly Descriptor[] {
+    const { layers } = this.#image;
+    return [...this.#left.values()].filter(
+      ({ digest }) => layers.filter((layer) => layer.digest === digest).length > 1,
+    );
   }
 
   /** Starts to publish what is complete by now, unless that is going on. */

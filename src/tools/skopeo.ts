@@ -138,6 +138,48 @@ export async function copyToDirectory(
   );
 }
 
+export interface CopyBlob extends SkopeoAccess {
+  /** `docker://host/path@sha256:…`: an image that the blob is of. */
+  readonly source: string;
+  readonly digest: string;
+  /** An empty directory. */
+  readonly directory: string;
+  readonly onProgress: (bytes: number) => void;
+}
+
+/**
+ * Downloads one blob of an image, not verified, and resolves to its path. By a command that skopeo calls deprecated and
+ * has to this day; a skopeo without it fails in a way that nobody knows.
+ */
+export async function copyBlob(
+  copy: CopyBlob,
+  run: SkopeoRun,
+): Promise<Result<string, SkopeoFailure>> {
+  const { directory, digest } = copy;
+  const args = [
+    ...globalOptions(copy),
+    'layers',
+    '--retry-times',
+    OWN_RETRIES,
+    ...(copy.insecure === true ? ['--tls-verify=false'] : []),
+    ...(copy.certificates === undefined ? [] : ['--cert-dir', copy.certificates]),
+    ...(copy.authfile === undefined ? [] : ['--authfile', copy.authfile]),
+    copy.source,
+    digest,
+  ];
+  // It makes a directory of its own in its working directory, in the form of `dir:`.
+  const made = async (): Promise<string[]> =>
+    (await readdir(directory).catch(() => [])).map((name) => join(directory, name));
+  const watch = watchBytes(run, async () => bytesIn(await made()), copy.onProgress);
+  try {
+    const result = await runCommand('skopeo', args, { ...watch.options, cwd: directory });
+    if (!result.ok) return fail(watch.failure(result.failure));
+    return ok(join((await made())[0] ?? directory, digest.slice('sha256:'.length)));
+  } finally {
+    watch.end();
+  }
+}
+
 /** `written` is where the bytes appear that tell progress from a stall. */
 async function runCopy(
   copy: Copy,

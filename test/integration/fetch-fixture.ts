@@ -1,5 +1,10 @@
+import assert from 'node:assert/strict';
 import type { Context, Event } from '../../src/model/event.ts';
-import type { Request } from '../rig/registry.ts';
+import { parsePlatform } from '../../src/model/platform.ts';
+import { parseReference } from '../../src/model/reference.ts';
+import type { Reference } from '../../src/model/reference.ts';
+import type { Wanted } from '../../src/plan/wanted.ts';
+import type { Registry, Request } from '../rig/registry.ts';
 
 /** A context that keeps its events. */
 export function recorder(
@@ -24,4 +29,35 @@ export function blobGets(requests: readonly Request[]): ReadonlyMap<string, numb
       counts.set(digest, (counts.get(digest) ?? 0) + 1);
   }
   return counts;
+}
+
+/** A bundle's wishes: images by name, from where; the loader's image is `library/docker:28-dind` of the registry. */
+export function wantedOf(
+  registry: Registry,
+  images: Readonly<Record<string, string>>,
+  platformText: string,
+): Wanted {
+  const platform = parsePlatform(platformText);
+  assert(platform.ok);
+  return {
+    target: { platform: platformText, set: {} },
+    platform: platform.value,
+    vars: {},
+    partition: { label: 'data', size: 'auto', headroom: { percent: 10 }, dataRoot: 'docker' },
+    engine: { name: 'docker', store: 'containerd', version: '28' },
+    dind: referenceOf(`${registry.host}/library/docker:28-dind`),
+    images: Object.fromEntries(
+      Object.entries(images).map(([name, from]) => [
+        name,
+        { reference: referenceOf(from), names: [from] },
+      ]),
+    ),
+    files: {},
+  };
+}
+
+function referenceOf(text: string): Reference {
+  const parsed = parseReference(text);
+  assert(parsed.ok);
+  return parsed.value;
 }

@@ -75,3 +75,12 @@ it('does not swallow a bug', async () => {
     RangeError,
   );
 });
+
+it('waits longer where that is asked for, never shorter, and not for ever', async () => {
+  const { slept } = await run([
+    { outcome: 'temporary', detail: '429', retryAfter: 30_000 },
+    { outcome: 'temporary', detail: '429', retryAfter: 1_000 },
+    { outcome: 'temporary', detail: '429', retryAfter: 86_400_000 },
+  ]);
+  assert.deepEqual(slept, [30_000, 15_000, 600_000]);
+});
