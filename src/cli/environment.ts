@@ -1,3 +1,4 @@
+import { endianness } from 'node:os';
 import type { Options } from 'yargs';
 import { parsePlatform, formatPlatform } from '../model/platform.ts';
 import type { Result } from '../model/result.ts';
@@ -28,7 +29,7 @@ export function optionsFromEnvironment(
 
 /** What verbs need to know of the machine and the user's environment. */
 export function surroundings(version: string): Result<Omit<Surroundings, 'report' | 'signal'>> {
-  const epoch = environment['SOURCE_DATE_EPOCH'];
+  const epoch = nonEmpty('SOURCE_DATE_EPOCH');
   if (epoch !== undefined && !/^\d{1,10}$/.test(epoch))
     return fail({
       reason: 'invalid-option',
@@ -36,8 +37,6 @@ export function surroundings(version: string): Result<Omit<Surroundings, 'report
       value: epoch,
       expected: 'seconds since 1970',
     });
-  const builder = parsePlatform(process.arch === 'x64' ? 'amd64' : process.arch);
-  if (!builder.ok) return builder;
   const either = (name: string): string | undefined =>
     environment[name] ?? environment[name.toUpperCase()];
   return ok({
@@ -51,9 +50,17 @@ export function surroundings(version: string): Result<Omit<Surroundings, 'report
     dockerHost: nonEmpty('DOCKER_HOST'),
     temporary: nonEmpty('TMPDIR'),
     epoch: epoch === undefined ? Math.floor(Date.now() / 1000) : Number(epoch),
-    builderPlatform: formatPlatform(builder.value),
+    builderPlatform: builderPlatform(),
     version,
   });
+}
+
+/** Node's word in Go's; one that has none stays as it is, and no dind image will be pinned for it. */
+function builderPlatform(): string {
+  const arch = process.arch === 'ppc64' && endianness() === 'LE' ? 'ppc64le' : process.arch;
+  const words: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', mipsel: 'mipsle' };
+  const parsed = parsePlatform(words[arch] ?? arch);
+  return parsed.ok ? formatPlatform(parsed.value) : `linux/${arch}`;
 }
 
 /** containers-auth.json(5); Docker's own file comes last. */

@@ -1,4 +1,4 @@
-import { open, rename, stat, statfs, writeFile } from 'node:fs/promises';
+import { open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Descriptor } from '../model/descriptor.ts';
 import type { Digest } from '../model/digest.ts';
@@ -6,8 +6,9 @@ import type { Context } from '../model/event.ts';
 import type { BlobBad } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { leastSize } from '../plan/size.ts';
+import { leastSize, likelySize } from '../plan/size.ts';
 import { errorCode, fileFailure, interruption } from '../store/file-failure.ts';
+import type { Lock } from '../store/store-lock.ts';
 import { acquireLock } from '../store/store-lock.ts';
 import { usersOf } from '../tools/loop-devices.ts';
 import type { BuildRequest, Filled, Loader } from './loader.ts';
@@ -54,7 +55,9 @@ export async function build(
   if (!checked.ok) return checked;
   if (options.dryRun) {
     const ready = await checkInputs(request, options, context);
-    return ready.ok ? ok({}) : ready;
+    if (!ready.ok) return ready;
+    const room = await checkSpace(request, directory);
+    return room.ok ? ok({}) : room;
   }
   const work = workDirectoryOf(options.output);
   const lock = await acquireLock(lockOf(work), context, {
@@ -64,20 +67,12 @@ export async function build(
   try {
     const ready = await checkInputs(request, options, context);
     if (!ready.ok) return ready;
+    // Before the space is looked at: what a killed build left may be what fills it.
     const reaped = await loader.reap(work, context);
     if (!reaped.ok) return reaped;
-    const built = await buildLocked(request, options, loader, context);
-    if (built.ok || built.failure.reason === 'interrupted') return built;
-    const left = await availableSpace(directory);
-    // Whatever it was that failed, it is not what needs mending.
-    if (left < FULL)
-      return fail({
-        reason: 'no-space',
-        where: directory,
-        needed: leastSize(request.content),
-        available: left,
-      });
-    return built;
+    const room = await checkSpace(request, directory);
+    if (!room.ok) return room;
+    return await buildLocked(request, options, loader, lock.value, context);
   } finally {
     await lock.value.release();
   }
@@ -92,21 +87,21 @@ async function checkInputs(
   if (users.length > 0) return fail({ reason: 'output-in-use', output: options.output, by: users });
   context.report({ type: 'step', step: 'check store' });
   const complete = await checkStore(request, options.dindPlatform);
-  if (!complete.ok) return complete;
-  return checkSpace(request, dirname(options.output));
+  return complete;
 }
 
 async function buildLocked(
   request: BuildRequest,
   options: BuildOptions,
   loader: Loader,
+  lock: Lock,
   context: Context,
 ): Promise<Result<Built>> {
   const work = await makeWorkDirectory(options.output);
   if (!work.ok) return work;
   try {
     const filled = await loader.fill(request, work.value, context);
-    if (!filled.ok) return filled;
+    if (!filled.ok) return await explain(filled, request, work.value.directory);
     context.report({ type: 'step', step: 'verify' });
     const proved = await options.prove(work.value.image);
     if (!proved.ok) return proved;
@@ -115,6 +110,10 @@ async function buildLocked(
     const json = `${work.value.directory}/data.json`;
     await writeFile(json, options.describe(filled.value, size));
     for (const file of [work.value.image, json]) await syncFile(file);
+    if (lock.isLost())
+      return fail({ reason: 'output-in-use', output: options.output, by: ['another build'] });
+    // Never an image beside the document of another: between the renames there is none.
+    await rm(dataDocumentOf(options.output), { force: true });
     await rename(work.value.image, options.output);
     await rename(json, dataDocumentOf(options.output));
     await syncFile(dirname(options.output));
@@ -131,6 +130,23 @@ async function buildLocked(
         failure: removed.failure,
       });
   }
+}
+
+/** A loader that ran out of space on the builder may fail in any way: the disk tells, while it is still full. */
+async function explain(
+  failed: Result<never>,
+  request: BuildRequest,
+  directory: string,
+): Promise<Result<never>> {
+  if (failed.ok || failed.failure.reason === 'interrupted') return failed;
+  const available = await availableSpace(directory);
+  if (available >= FULL) return failed;
+  return fail({
+    reason: 'no-space',
+    where: dirname(directory),
+    needed: likelySize(request.content),
+    available,
+  });
 }
 
 /** `data.json` for `data.ext4`: the same name with another ending. */
@@ -180,7 +196,12 @@ async function checkStore(
     ...(dind === undefined ? [] : [['engine.dind', dind] as const]),
   ];
   for (const [name, image] of images)
-    for (const blob of [image.manifest, image.config, ...image.layers]) {
+    for (const blob of [
+      ...('keptIndex' in image ? [image.keptIndex] : []),
+      image.manifest,
+      image.config,
+      ...image.layers,
+    ]) {
       const checked = await check(store.blobPath(blob.digest), blob, name);
       if (!checked.ok) return checked;
     }
@@ -194,9 +215,10 @@ async function checkStore(
 }
 
 async function checkSpace(request: BuildRequest, directory: string): Promise<Result<void>> {
-  const needed = leastSize(request.content);
+  const least = leastSize(request.content);
+  const needed = likelySize(request.content);
   const { size } = request.wanted.partition;
-  if (size !== 'auto' && size.bytes < needed)
+  if (size !== 'auto' && size.bytes < least)
     return fail({
       reason: 'no-space',
       where: `a partition of ${size.bytes} bytes`,
@@ -204,7 +226,7 @@ async function checkSpace(request: BuildRequest, directory: string): Promise<Res
       available: size.bytes,
     });
   const available = await availableSpace(directory);
-  if (available < needed) return fail({ reason: 'no-space', where: directory, needed, available });
+  if (available < least) return fail({ reason: 'no-space', where: directory, needed, available });
   return ok();
 }
 

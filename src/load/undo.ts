@@ -29,10 +29,15 @@ export class Undo {
 
   /** Takes everything back. What can't be is reported, and the next build reaps it. */
   async run(): Promise<void> {
+    const bugs: unknown[] = [];
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
-      const result = await step.run();
-      if (!result.ok)
+      // A bug in one step must not keep the others from being taken.
+      const result = await step.run().catch((error: unknown) => {
+        bugs.push(error);
+      });
+      if (result?.ok === false)
         this.#report({ type: 'undo-failed', what: step.what, failure: result.failure });
     }
+    if (bugs.length > 0) throw new AggregateError(bugs, 'clean-up failed');
   }
 }

@@ -2,8 +2,9 @@ import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { errorCode, fileFailure } from '../store/file-failure.ts';
+import { fileFailure } from '../store/file-failure.ts';
 import { currentOwner, formatOwner, ownerState, parseOwner } from '../store/owner.ts';
+import { mountPoints } from '../tools/mount.ts';
 import type { WorkFiles } from './loader.ts';
 
 /**
@@ -42,8 +43,9 @@ export function isWorkDirectory(path: string): boolean {
 /** Makes it afresh; what a killed build left there must have been unmounted before. */
 export async function makeWorkDirectory(output: string): Promise<Result<WorkFiles>> {
   const directory = workDirectoryOf(output);
+  const removed = await removeWorkDirectory(directory);
+  if (!removed.ok) return removed;
   try {
-    await rm(directory, { recursive: true, force: true });
     await mkdir(directory, { mode: 0o700 });
     await writeFile(join(directory, 'owner.json'), formatOwner(currentOwner()));
   } catch (error) {
@@ -53,23 +55,24 @@ export async function makeWorkDirectory(output: string): Promise<Result<WorkFile
 }
 
 /**
- * Whether a work directory may be removed: it is there, and its owner is known to be dead or never got to say who
- * he was. What another user's directory holds can't be read, so it is not ours to remove.
+ * Whether a work directory may be removed: its owner has said who he was, and is known to be dead. What says
+ * nothing, or can't be read, is somebody else's.
  */
 export async function isAbandoned(directory: string): Promise<boolean> {
   try {
+    if (!(await lstat(directory)).isDirectory()) return false;
     const owner = parseOwner(await readFile(join(directory, 'owner.json'), 'utf8'));
-    return owner === undefined || ownerState(owner) === 'dead';
-  } catch (error) {
-    return errorCode(error) === 'ENOENT' && (await isDirectory(directory));
+    return owner !== undefined && ownerState(owner) === 'dead';
+  } catch {
+    return false;
   }
 }
 
-async function isDirectory(path: string): Promise<boolean> {
-  return (await lstat(path).catch(() => undefined))?.isDirectory() === true;
-}
-
+/** Never what is still mounted below it. */
 export async function removeWorkDirectory(directory: string): Promise<Result<void>> {
+  const mounted = (await mountPoints()).find((point) => point.startsWith(`${directory}/`));
+  if (mounted !== undefined)
+    return fail({ reason: 'output-in-use', output: mounted, by: ['a mount'] });
   try {
     await rm(directory, { recursive: true, force: true });
     return ok();

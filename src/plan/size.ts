@@ -32,6 +32,7 @@ export function estimateContent(
   const blobs = new Map<string, number>();
   const layers = new Map<string, Descriptor>();
   for (const image of Object.values(pins.images)) {
+    if (image.keptIndex !== undefined) blobs.set(image.keptIndex.digest, image.keptIndex.size);
     for (const blob of [image.manifest, image.config, ...image.layers])
       blobs.set(blob.digest, blob.size);
     for (const layer of image.layers) layers.set(layer.digest, layer);
@@ -61,9 +62,17 @@ export function workingSize(size: Size, content: ContentEstimate, headroom: Head
   return roundUp(Math.ceil(bytes * 1.5) + FIXED_OVERHEAD + headroomBytes(headroom, bytes));
 }
 
-/** What the content takes at least: nothing smaller can do, whatever the file system. */
+/**
+ * What the content takes at least: nothing smaller can do. Of a layer's tar half may be headers and padding, which
+ * a file system has no blocks for.
+ */
 export function leastSize(content: ContentEstimate): number {
-  return content.blobs + content.files + content.unpacked.least;
+  return content.blobs + content.files + Math.floor(content.unpacked.least / 2);
+}
+
+/** What the content is expected to take: for messages. */
+export function likelySize(content: ContentEstimate): number {
+  return content.blobs + content.files + content.unpacked.likely + FIXED_OVERHEAD;
 }
 
 /** The size to shrink to: `used` bytes are taken in the file system as it was loaded. */

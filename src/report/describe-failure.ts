@@ -227,7 +227,8 @@ const REFUSAL_HINTS = {
   'not-found': 'check name and tag in the bundle; `skopeo inspect` shows what is there',
   unsupported: 'pin another image, or convert this one with `skopeo copy`',
   'wrong-content': 'tell whoever runs the registry or mirror, or use another',
-  untrusted: 'have it signed, or look at the policy (--policy) and where signatures are (--registries-dir)',
+  untrusted:
+    'have it signed, or look at the policy (--policy) and where signatures are (--registries-dir)',
 } as const;
 
 function describeProblem({ line, column, path, detail }: DocumentProblem): string {

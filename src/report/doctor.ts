@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { Context } from '../model/event.ts';
-import { MOUNT_OPTIONS } from '../tools/mount.ts';
+import { rootCommands } from '../tools/mount.ts';
 import { lastLines } from '../tools/run-command.ts';
 import type { Machine } from './machine.ts';
 import { localMachine } from './machine.ts';
@@ -11,8 +11,6 @@ export interface MachineNeeds {
   readonly network?: boolean;
   /** The loader that is to build; absent where nothing is built. */
   readonly loader?: 'dind';
-  /** The outer engine of the dind loader. */
-  readonly engine?: 'docker' | 'podman';
   /** Whether a data image is to be verified; building verifies too. */
   readonly verify?: boolean;
   /** The data image to write, and the bytes it takes while it is made. */
@@ -54,7 +52,7 @@ export async function examineMachine(
     findings.push(await checkE2fsprogs(machine, tools, context));
   }
   if (needs.loader !== undefined) {
-    findings.push(await checkEngine(machine, needs.engine ?? 'docker', context));
+    findings.push(await checkEngine(machine, context));
     findings.push(await checkLoopDevices(machine));
     findings.push(
       await checkFileSystem(machine, 'ext4'),
@@ -106,16 +104,12 @@ async function checkE2fsprogs(
   return checkVersion(machine, what, 'debugfs', version, E2FSPROGS);
 }
 
-async function checkEngine(
-  machine: Machine,
-  engine: 'docker' | 'podman',
-  context: Context,
-): Promise<Finding> {
-  const what = `${engine} engine`;
-  const absent = missingProgram(machine, engine);
+async function checkEngine(machine: Machine, context: Context): Promise<Finding> {
+  const what = 'docker engine';
+  const absent = missingProgram(machine, 'docker');
   if (absent !== undefined) return { what, ok: false, ...absent };
-  const field = engine === 'docker' ? '{{.Server.Version}}' : '{{.Client.Version}}';
-  const said = await machine.run(engine, ['version', '--format', field], DEADLINE, context.signal);
+  const question = ['version', '--format', '{{.Server.Version}}'];
+  const said = await machine.run('docker', question, DEADLINE, context.signal);
   if (said.exitCode === 0) return { what, ok: true, detail: `version ${said.stdout.trim()}` };
   if (/permission denied/i.test(said.stderr))
     return {
@@ -128,7 +122,7 @@ async function checkEngine(
     what,
     ok: false,
     detail: `it does not answer: ${lastLines(said.stderr, 1)}`,
-    remedy: engine === 'docker' ? 'sudo systemctl start docker' : 'podman system migrate',
+    remedy: 'sudo systemctl start docker',
   };
 }
 
@@ -171,19 +165,8 @@ async function checkRoot(
   if (machine.isRoot) return [{ what: 'root', ok: true, detail: 'this is root, sudo is not used' }];
   const absent = missingProgram(machine, 'sudo');
   if (absent !== undefined) return [{ what: 'sudo', ok: false, ...absent }];
-  const directory = resolve(dirname(output ?? 'data.ext4'));
-  const [image, mountPoint] = [`${directory}/data.ext4`, `${directory}/mnt`];
-  // The arguments as they will be given, and the line of sudoers(5) that allows them.
-  const commands = [
-    {
-      tool: 'mount',
-      args: ['-t', 'ext4', '-o', MOUNT_OPTIONS, image, mountPoint],
-      rule: `-t ext4 -o ${MOUNT_OPTIONS.replaceAll(',', '\\,')} *`,
-    },
-    { tool: 'umount', args: [mountPoint], rule: '*' },
-  ];
   const findings: Finding[] = [];
-  for (const { tool, args, rule } of commands) {
+  for (const { tool, args, rule } of rootCommands(resolve(dirname(output ?? 'data.ext4')))) {
     const what = `sudo ${tool}`;
     const missing = missingProgram(machine, tool);
     if (missing !== undefined) {
@@ -199,7 +182,7 @@ async function checkRoot(
             what,
             ok: false,
             detail: `sudo would refuse it${asked.stderr === '' ? '' : `: ${lastLines(asked.stderr, 1)}`}`,
-            remedy: `echo "$USER ALL=(root) NOPASSWD: ${path} "'${rule}' | sudo tee -a /etc/sudoers.d/stowage && sudo chmod 0440 /etc/sudoers.d/stowage`,
+            remedy: `echo "$USER ALL=(root) NOPASSWD: /usr/bin/${tool} "'${rule}' | sudo tee -a /etc/sudoers.d/stowage && sudo chmod 0440 /etc/sudoers.d/stowage`,
           },
     );
   }
@@ -253,14 +236,6 @@ function missingProgram(
   tool: string,
 ): { readonly detail: string; readonly remedy: string } | undefined {
   if (machine.findProgram(tool) !== undefined) return undefined;
-  const aside = ['/usr/sbin', '/sbin', '/usr/local/sbin'].find(
-    (directory) => machine.findProgram(`${directory}/${tool}`) !== undefined,
-  );
-  if (aside !== undefined)
-    return {
-      detail: `${tool} is in ${aside}, which is not on PATH`,
-      remedy: `export PATH="$PATH:${aside}"`,
-    };
   return { detail: `${tool} is missing`, remedy: installCommand(machine, tool) };
 }
 

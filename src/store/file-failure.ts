@@ -2,20 +2,17 @@ import type { Failure, Interrupted } from '../model/failure.ts';
 
 /**
  * The project's failure for what the file system refused. `doing` is a phrase: `making the store`.
- * Anything but a matter of rights or space is a bug, or a disk that dies: it is thrown on.
+ * What is no error of the operating system is a bug, and thrown on.
  */
 export function fileFailure(error: unknown, path: string, doing: string): Failure {
   switch (errorCode(error)) {
     case 'ENOSPC':
     case 'EDQUOT':
       return { reason: 'no-space', where: path };
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-      return { reason: 'access-denied', path, doing, detail: (error as Error).message };
     case undefined:
-    default:
       throw error;
+    default:
+      return { reason: 'access-denied', path, doing, detail: (error as Error).message };
   }
 }
 

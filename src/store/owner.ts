@@ -7,6 +7,8 @@ import { hostname } from 'node:os';
  */
 export interface Owner {
   readonly host: string;
+  /** /etc/machine-id, machine-id(5); empty where there is none, as in many containers. */
+  readonly machine: string;
   /** /proc/sys/kernel/random/boot_id. */
   readonly boot: string;
   /** What `pid` counts in: /proc/self/ns/pid, pid_namespaces(7). A container on the same host has its own. */
@@ -19,6 +21,7 @@ export interface Owner {
 export function currentOwner(): Owner {
   return {
     host: hostname(),
+    machine: machineId(),
     boot: bootId(),
     namespace: pidNamespace(),
     pid: process.pid,
@@ -28,8 +31,12 @@ export function currentOwner(): Owner {
 
 /** `dead` and `alive` are certain; of another host's or container's processes nothing can be known. */
 export function ownerState(owner: Owner): 'alive' | 'dead' | 'elsewhere' {
-  if (owner.host !== hostname()) return 'elsewhere';
-  if (owner.boot !== bootId()) return 'dead';
+  if (owner.boot !== bootId()) {
+    // This host before it was started again, unless it is another one of the same name: names are often cloned.
+    const here = owner.machine !== '' && owner.machine === machineId() && owner.host === hostname();
+    return here ? 'dead' : 'elsewhere';
+  }
+  // One boot is one host, whatever it is called by now.
   if (owner.namespace !== pidNamespace()) return 'elsewhere';
   return startTime(owner.pid) === owner.start ? 'alive' : 'dead';
 }
@@ -49,6 +56,7 @@ export function parseOwner(text: string): Owner | undefined {
     const value = JSON.parse(text) as Partial<Record<keyof Owner, unknown>> | null;
     if (
       typeof value?.host === 'string' &&
+      typeof value.machine === 'string' &&
       typeof value.boot === 'string' &&
       typeof value.namespace === 'string' &&
       typeof value.pid === 'number' &&
@@ -56,6 +64,7 @@ export function parseOwner(text: string): Owner | undefined {
     )
       return {
         host: value.host,
+        machine: value.machine,
         boot: value.boot,
         namespace: value.namespace,
         pid: value.pid,
@@ -70,6 +79,14 @@ export function parseOwner(text: string): Owner | undefined {
 function bootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+function machineId(): string {
+  try {
+    return readFileSync('/etc/machine-id', 'utf8').trim();
   } catch {
     return '';
   }

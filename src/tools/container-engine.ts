@@ -8,18 +8,18 @@ import { commandFailure, lastLines, runCommand } from './run-command.ts';
 /** Milliseconds for `run --detach`, which takes half a second where nothing is wrong. */
 const START_DEADLINE = 120_000;
 
-/** The container engine of the builder, by its command: `docker` or `podman`, with the user's own context. */
+/** Milliseconds for a question, and for work on a container. */
+const ASK_DEADLINE = 60_000;
+const WORK_DEADLINE = 300_000;
+const LOAD_DEADLINE = 900_000;
+
+const TOOL = 'docker';
+
+/** The builder's Docker engine, by its command, so with the user's own context and DOCKER_HOST. */
 export class ContainerEngine {
-  readonly #tool: 'docker' | 'podman';
-
-  constructor(tool: 'docker' | 'podman') {
-    this.#tool = tool;
-  }
-
   /** The server's version; engine-unreachable where no engine answers within half a minute. */
   async version(signal?: AbortSignal): Promise<Result<string>> {
-    const format = this.#tool === 'docker' ? '{{.Server.Version}}' : '{{.Client.Version}}';
-    const asked = await runCommand(this.#tool, ['version', '--format', format], {
+    const asked = await runCommand(TOOL, ['version', '--format', '{{.Server.Version}}'], {
       signal,
       deadline: 30_000,
     });
@@ -28,8 +28,11 @@ export class ContainerEngine {
   }
 
   /** The full ID of an image, or undefined where the engine does not have it. */
-  async imageId(name: string): Promise<Result<string | undefined>> {
-    const asked = await runCommand(this.#tool, ['image', 'inspect', '--format', '{{.Id}}', name]);
+  async imageId(name: string, signal?: AbortSignal): Promise<Result<string | undefined>> {
+    const asked = await runCommand(TOOL, ['image', 'inspect', '--format', '{{.Id}}', name], {
+      signal,
+      deadline: ASK_DEADLINE,
+    });
     if (asked.ok) return ok(asked.value.stdout.trim());
     if (
       asked.failure.reason === 'command-failed' &&
@@ -40,7 +43,11 @@ export class ContainerEngine {
   }
 
   async loadImage(archive: Readable, signal?: AbortSignal): Promise<Result<void>> {
-    const loaded = await runCommand(this.#tool, ['load'], { input: archive, signal });
+    const loaded = await runCommand(TOOL, ['load'], {
+      input: archive,
+      signal,
+      deadline: LOAD_DEADLINE,
+    });
     return loaded.ok ? ok() : fail(this.#failure(loaded.failure, 'loading the dind image'));
   }
 
@@ -50,20 +57,18 @@ export class ContainerEngine {
    */
   async start(args: readonly string[]): Promise<Result<string>> {
     const options = { deadline: START_DEADLINE };
-    const started = await runCommand(this.#tool, ['run', '--detach', ...args], options);
+    const started = await runCommand(TOOL, ['run', '--detach', ...args], options);
     if (started.ok) return ok(started.value.stdout.trim());
     return fail(this.#failure(started.failure, 'starting a container'));
   }
 
   /** Undefined where there is no such container. */
   async state(id: string): Promise<Result<ContainerState | undefined>> {
-    const asked = await runCommand(this.#tool, [
-      'container',
-      'inspect',
-      '--format',
-      '{{.State.Running}} {{.State.ExitCode}}',
-      id,
-    ]);
+    const asked = await runCommand(
+      TOOL,
+      ['container', 'inspect', '--format', '{{.State.Running}} {{.State.ExitCode}}', id],
+      { deadline: ASK_DEADLINE },
+    );
     if (!asked.ok) {
       if (isGone(asked.failure)) return ok(undefined);
       return fail(this.#failure(asked.failure, 'inspecting a container'));
@@ -74,7 +79,9 @@ export class ContainerEngine {
 
   /** The last `count` lines of what it printed, both streams. */
   async lastLog(id: string, count: number): Promise<readonly string[]> {
-    const logs = await runCommand(this.#tool, ['logs', '--tail', `${count}`, id]);
+    const logs = await runCommand(TOOL, ['logs', '--tail', `${count}`, id], {
+      deadline: ASK_DEADLINE,
+    });
     const text = logs.ok ? `${logs.value.stdout}\n${logs.value.stderr}` : '';
     const lines = lastLines(text, count);
     return lines === '' ? [] : lines.split('\n');
@@ -82,29 +89,40 @@ export class ContainerEngine {
 
   /** SIGTERM, and SIGKILL after `seconds`. */
   async stop(id: string, seconds: number): Promise<Result<void>> {
-    const stopped = await runCommand(this.#tool, ['stop', '--time', `${seconds}`, id]);
+    const stopped = await runCommand(TOOL, ['stop', '--time', `${seconds}`, id], {
+      deadline: seconds * 1000 + WORK_DEADLINE,
+    });
     if (stopped.ok || isGone(stopped.failure)) return ok();
     return fail(this.#failure(stopped.failure, 'stopping a container'));
   }
 
   /** With its anonymous volumes; a container that is not there is success. */
   async remove(id: string): Promise<Result<void>> {
-    const removed = await runCommand(this.#tool, ['rm', '--force', '--volumes', id]);
+    const removed = await runCommand(TOOL, ['rm', '--force', '--volumes', id], {
+      deadline: WORK_DEADLINE,
+    });
     if (removed.ok || isGone(removed.failure)) return ok();
     return fail(this.#failure(removed.failure, 'removing a container'));
   }
 
   /** Containers that carry a label, running or not. */
-  async labelled(label: string): Promise<Result<readonly LabelledContainer[]>> {
-    const listed = await runCommand(this.#tool, [
-      'ps',
-      '--all',
-      '--no-trunc',
-      '--filter',
-      `label=${label}`,
-      '--format',
-      `{{.ID}} {{.Label ${JSON.stringify(label)}}}`,
-    ]);
+  async labelled(
+    label: string,
+    signal?: AbortSignal,
+  ): Promise<Result<readonly LabelledContainer[]>> {
+    const listed = await runCommand(
+      TOOL,
+      [
+        'ps',
+        '--all',
+        '--no-trunc',
+        '--filter',
+        `label=${label}`,
+        '--format',
+        `{{.ID}} {{.Label ${JSON.stringify(label)}}}`,
+      ],
+      { signal, deadline: ASK_DEADLINE },
+    );
     if (!listed.ok) return fail(this.#failure(listed.failure, 'listing containers'));
     return ok(
       listed.value.stdout
@@ -120,7 +138,7 @@ export class ContainerEngine {
   #failure(failure: CommandFailure, doing: string): Failure {
     if (failure.reason === 'command-failed') {
       if (/no space left on device/i.test(failure.stderr))
-        return { reason: 'no-space', where: `the storage of ${this.#tool}` };
+        return { reason: 'no-space', where: `the storage of ${TOOL}` };
       if (
         /cannot connect|permission denied while trying to connect|is the docker daemon running|connection refused|error during connect|no such host/i.test(
           failure.stderr,
@@ -128,14 +146,14 @@ export class ContainerEngine {
       )
         return {
           reason: 'engine-unreachable',
-          engine: this.#tool,
+          engine: TOOL,
           detail: lastLines(failure.stderr, 2),
         };
     }
     if (failure.reason === 'deadline-passed')
       return {
         reason: 'engine-unreachable',
-        engine: this.#tool,
+        engine: TOOL,
         detail: `no answer within ${failure.milliseconds / 1000} s`,
       };
     return commandFailure(failure, doing);

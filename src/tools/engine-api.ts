@@ -29,7 +29,11 @@ export interface EngineApi {
     options: { manifests: boolean },
   ): Promise<Result<InspectedImage, ApiFailure>>;
   /** Creates a container without starting it: the engine unpacks the image for that. Returns its ID. */
-  createContainer(image: string, platform: string): Promise<Result<string, ApiFailure>>;
+  createContainer(
+    image: string,
+    platform: string,
+    signal?: AbortSignal,
+  ): Promise<Result<string, ApiFailure>>;
   removeContainer(id: string): Promise<Result<void, ApiFailure>>;
   close(): Promise<void>;
 }
@@ -61,6 +65,10 @@ export interface ApiFailure {
   readonly status?: number;
   readonly detail: string;
 }
+
+/** Milliseconds for a question; and for what unpacks an image, which its caller bounds more tightly where it can. */
+const DEADLINE = 120_000;
+const UNPACK_DEADLINE = 24 * 3_600_000;
 
 /** Opens the API at a socket path of any length. Close it: it holds a file descriptor. */
 export async function openEngineApi(socket: string): Promise<EngineApi> {
@@ -102,6 +110,7 @@ class SocketEngineApi implements EngineApi {
       signal,
       body: archive,
       contentType: 'application/x-tar',
+      deadline: UNPACK_DEADLINE,
     });
     if (!reply.ok) return reply;
     const lines: string[] = [];
@@ -155,12 +164,17 @@ class SocketEngineApi implements EngineApi {
     });
   }
 
-  async createContainer(image: string, platform: string): Promise<Result<string, ApiFailure>> {
+  async createContainer(
+    image: string,
+    platform: string,
+    signal?: AbortSignal,
+  ): Promise<Result<string, ApiFailure>> {
     const reply = await this.#json(
       'POST',
       `/containers/create?platform=${encodeURIComponent(platform)}`,
       // A command, so that images without one can be created from too; it is never run.
       JSON.stringify({ Image: image, Cmd: ['true'], HostConfig: { NetworkMode: 'none' } }),
+      { signal, deadline: UNPACK_DEADLINE },
     );
     return reply.ok ? ok((reply.value as { Id: string }).Id) : reply;
   }
@@ -174,8 +188,14 @@ class SocketEngineApi implements EngineApi {
     await this.#directory.close();
   }
 
-  async #json(method: string, path: string, body?: string): Promise<Result<unknown, ApiFailure>> {
+  async #json(
+    method: string,
+    path: string,
+    body?: string,
+    options: Pick<CallOptions, 'signal' | 'deadline'> = {},
+  ): Promise<Result<unknown, ApiFailure>> {
     const reply = await this.#call(method, path, {
+      ...options,
       ...(body === undefined ? {} : { body, contentType: 'application/json' }),
     });
     if (!reply.ok) return reply;
@@ -193,7 +213,7 @@ class SocketEngineApi implements EngineApi {
   ): Promise<Result<string, ApiFailure>> {
     const signals = [
       ...(options.signal === undefined ? [] : [options.signal]),
-      ...(options.deadline === undefined ? [] : [AbortSignal.timeout(options.deadline)]),
+      AbortSignal.timeout(options.deadline ?? DEADLINE),
     ];
     let bodyError: unknown;
     try {

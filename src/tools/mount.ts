@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
@@ -12,11 +12,36 @@ import { commandFailure, findProgram, lastLines, runCommand } from './run-comman
  */
 
 /** Set-user-ID files and devices are content on the builder, never to be used there. */
-export const MOUNT_OPTIONS = 'loop,nosuid,nodev,noexec';
+const MOUNT_OPTIONS = 'loop,nosuid,nodev,noexec';
 const MOUNT_DEADLINE = 60_000;
 const UNMOUNT_ATTEMPTS = 20;
 /** Milliseconds. */
 const UNMOUNT_PAUSE = 250;
+
+/** A command that is run as root, and the arguments that sudoers(5) has to allow for it, as a regular expression. */
+export interface RootCommand {
+  readonly tool: 'mount' | 'umount';
+  readonly args: readonly string[];
+  readonly rule: string;
+}
+
+/** Both commands, for an output `data.ext4` in `directory`. */
+export function rootCommands(directory: string): readonly RootCommand[] {
+  const work = `${directory}/.data.ext4.stowage`;
+  const options = MOUNT_OPTIONS.replaceAll(',', '\\,');
+  return [
+    {
+      tool: 'mount',
+      args: mountArguments(`${work}/data.ext4`, `${work}/mnt`),
+      rule: `^-t ext4 -o ${options} /[^ ]+\\.stowage/data\\.ext4 /[^ ]+\\.stowage/mnt$`,
+    },
+    { tool: 'umount', args: [`${work}/mnt`], rule: '^/[^ ]+\\.stowage/mnt$' },
+  ];
+}
+
+function mountArguments(image: string, directory: string): string[] {
+  return ['-t', 'ext4', '-o', MOUNT_OPTIONS, image, directory];
+}
 
 /** Mounts the ext4 image through a loop device that goes away with the mount. */
 export async function mountImage(
@@ -24,11 +49,7 @@ export async function mountImage(
   directory: string,
   signal?: AbortSignal,
 ): Promise<Result<void>> {
-  const mounted = await asRoot(
-    'mount',
-    ['-t', 'ext4', '-o', MOUNT_OPTIONS, image, directory],
-    signal,
-  );
+  const mounted = await asRoot('mount', mountArguments(image, directory), signal);
   if (mounted.ok) return ok();
   const failure = mounted.failure;
   if (failure.reason === 'command-failed') {
@@ -75,7 +96,9 @@ export async function unmountImage(directory: string): Promise<Result<void>> {
 }
 
 export async function isMounted(directory: string): Promise<boolean> {
-  return (await mountPoints()).includes(directory);
+  // The kernel lists real paths; a directory that is not there has nothing mounted on it.
+  const real = await realpath(directory).catch(() => undefined);
+  return real !== undefined && (await mountPoints()).includes(real);
 }
 
 /** Every mount point of this process's mount name space, unescaped: proc(5), /proc/pid/mountinfo. */

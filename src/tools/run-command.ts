@@ -84,11 +84,13 @@ export async function streamCommand(
   consume: (stdout: Readable) => Promise<void>,
 ): Promise<Result<{ readonly stderr: string }, CommandFailure>> {
   if (options.signal?.aborted === true) return fail({ reason: 'command-aborted', tool });
-  if (findProgram(tool) === undefined) return fail({ reason: 'command-missing', tool });
+  const program = findProgram(tool);
+  if (program === undefined) return fail({ reason: 'command-missing', tool });
+  const setpriv = options.diesWithUs === true ? findProgram('setpriv') : undefined;
   const [file, argv] =
-    options.diesWithUs === true && findProgram('setpriv') !== undefined
-      ? ['setpriv', ['--pdeathsig', 'KILL', '--', tool, ...args]]
-      : [tool, [...args]];
+    setpriv === undefined
+      ? [program, [...args]]
+      : [setpriv, ['--pdeathsig', 'KILL', '--', program, ...args]];
   // Loaded when it is needed: what finds everything in the store starts no program, and is done sooner.
   const { execa } = await import('execa');
   const child = execa(file, argv, {
@@ -154,11 +156,15 @@ export async function streamCommand(
   }
 }
 
-/** Where `tool` is on PATH, or undefined. A name with a slash is taken as it is. */
+/** Where Debian has e2fsprogs, and an ordinary user's PATH does not look. */
+const ASIDE = ['/usr/sbin', '/sbin', '/usr/local/sbin'];
+
+/** Where `tool` is on PATH, or beside it, or undefined. A name with a slash is taken as it is. */
 export function findProgram(tool: string): string | undefined {
   if (tool.includes('/')) return isExecutable(tool) ? tool : undefined;
   // eslint-disable-next-line no-restricted-properties -- the very PATH that the program is started with
-  for (const dir of (process.env['PATH'] ?? '/usr/bin:/bin').split(delimiter)) {
+  const path = (process.env['PATH'] ?? '/usr/bin:/bin').split(delimiter);
+  for (const dir of [...path, ...ASIDE]) {
     const candidate = join(dir, tool);
     if (dir !== '' && isExecutable(candidate)) return candidate;
   }

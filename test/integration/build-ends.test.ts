@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { digestOf, makeImage, makeLayer } from '../rig/image.ts';
+import { push } from '../rig/publish.ts';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
@@ -171,6 +182,52 @@ test('two builds at once: with two outputs both succeed, with one the second wai
     assert.deepEqual(readdirSync(outputs).sort(), ['data.ext4', 'data.json']);
   }
   await assertNothingLeft(first.before, { engine, stores: [store] });
+});
+
+test('through a link, with a comma, a colon and a space in the path, all is as ever', async (t) => {
+  const { outputs, watched, before } = await scene(t);
+  const real = join(outputs, 'a, b: "c"');
+  mkdirSync(real);
+  const link = join(temporaryTree(t), 'link');
+  symlinkSync(real, link);
+  const built = await runStowage(t, build(join(link, 'data.ext4')), { engine });
+  assert.equal(built.code, 0, built.stderr);
+  assert.deepEqual(readdirSync(real).sort(), ['data.ext4', 'data.json']);
+  assert.equal((await runStowage(t, ['verify', join(real, 'data.ext4')])).code, 0);
+  rmSync(real, { recursive: true });
+  await assertNothingLeft(before, watched);
+});
+
+test('an estimate that was short grows; two entries of one image are one', async (t) => {
+  const { output, watched, before } = await scene(t);
+  // Two gzip members: the trailer tells of the last, so nobody can know that the first is 300 MB of zeros.
+  const big = await makeLayer({ zeros: new Uint8Array(300_000_000) }, { gzip: false });
+  const blob = Buffer.concat([
+    gzipSync(big.blob.subarray(0, -1024)),
+    gzipSync(big.blob.subarray(-1024)),
+  ]);
+  const layer = { ...big, blob, digest: digestOf(blob), compressed: true };
+  const image = await makeImage({ platform: 'linux/amd64', layers: [layer] });
+  await push(registry, 'swelling/one:1', image);
+  const swelling = join(temporaryTree(t), 'bundle.yaml');
+  writeFileSync(
+    swelling,
+    `stowage: 1
+engine: { dind: 'docker://${registry.host}/library/docker:28.5.2-dind' }
+images:
+  one: { from: 'docker://${registry.host}/swelling/one:1' }
+  same: { from: 'docker://${registry.host}/swelling/one:1', tags: ['example.org/same:2'] }
+`,
+  );
+  const args = ['-b', swelling, '-p', join(swelling, '..', 'pins.json'), '-s', store];
+  const fetched = await runStowage(t, ['fetch', ...args, '--platform', 'linux/amd64']);
+  assert.equal(fetched.code, 0, fetched.stderr);
+  const built = await runStowage(t, ['build', ...args, '-o', output], { engine });
+  assert.equal(built.code, 0, built.stderr);
+  assert.match(built.stderr, /the estimated size was too small: trying again/);
+  assert.equal((await runStowage(t, ['verify', output])).code, 0);
+  rmSync(join(output, '..', 'data.json'));
+  await assertNothingLeft(before, watched);
 });
 
 test('a data image in use is not replaced', async (t) => {

@@ -1,14 +1,18 @@
-import { resolve } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { estimateContent } from '../../plan/size.ts';
 import type { Wanted } from '../../plan/wanted.ts';
 import { parseSize } from '../../model/bundle-size.ts';
 import { layerCompression } from '../../model/media-types.ts';
+import type { TargetPins } from '../../model/pins.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { gzipSize } from '../../oci/gzip-size.ts';
 import { build } from '../../load/build.ts';
 import { DindLoader } from '../../load/dind/dind-loader.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
+import { noteUse } from '../../store/last-use.ts';
+import type { Store } from '../../store/store.ts';
 import { openStore } from '../../store/store.ts';
 import { verifyDataImage } from '../../verify/verify.ts';
 import { defineCommand } from '../command.ts';
@@ -51,11 +55,6 @@ export const buildCommand = defineCommand({
       requiresArg: true,
       describe: "the partition's label, instead of the bundle's",
     },
-    engine: {
-      choices: ['docker', 'podman'] as const,
-      default: 'docker' as const,
-      describe: "the builder's container engine, for the dind loader",
-    },
     privileged: {
       type: 'boolean',
       default: false,
@@ -75,12 +74,13 @@ export const buildCommand = defineCommand({
     if (!wanted.ok) return wanted;
     const store = await openStore(args.store);
     if (!store.ok) return store;
+    if (!args['dry-run']) await noteUses(store.value, pins, surroundings.builderPlatform);
     const content = estimateContent(pins, (layer) =>
       layerCompression(layer.mediaType) === 'none'
         ? layer.size
         : gzipSize(store.value.blobPath(layer.digest)),
     );
-    const output = resolve(args.output);
+    const output = await realOutput(args.output);
     const { partition } = wanted.value;
     const expected = { pins, dataRoot: partition.dataRoot, label: partition.label };
     const built = await build(
@@ -106,7 +106,6 @@ export const buildCommand = defineCommand({
           }),
       },
       new DindLoader({
-        engine: args.engine,
         privileged: args.privileged,
         builderPlatform: surroundings.builderPlatform,
       }),
@@ -127,6 +126,22 @@ export const buildCommand = defineCommand({
     });
   },
 });
+
+/** The kernel knows mounts by their real paths, so the work directory has to be at one. */
+async function realOutput(given: string): Promise<string> {
+  const path = resolve(given);
+  const directory = await realpath(dirname(path)).catch(() => dirname(path));
+  return join(directory, basename(path));
+}
+
+/** Before anything is looked for, so that nobody's prune takes it while this build runs. */
+async function noteUses(store: Store, pins: TargetPins, builder: string): Promise<void> {
+  const dind = pins.dind?.platforms[builder];
+  for (const image of [...Object.values(pins.images), ...(dind === undefined ? [] : [dind])])
+    for (const { digest } of [image.manifest, image.config, ...image.layers])
+      await noteUse(store, 'blobs', digest);
+  for (const file of Object.values(pins.files)) await noteUse(store, 'files', file.sha256);
+}
 
 /** The options that overrule the bundle's partition. */
 function withPartition(

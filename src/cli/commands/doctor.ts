@@ -12,11 +12,6 @@ export const doctorCommand = defineCommand({
   describe: 'what this machine lacks, and the command that mends it',
   options: {
     ...loaderOption,
-    engine: {
-      choices: ['docker', 'podman'] as const,
-      default: 'docker' as const,
-      describe: "the builder's container engine",
-    },
     store: { type: 'string', alias: 's', requiresArg: true, describe: 'where downloads will go' },
     output: {
       type: 'string',
@@ -29,7 +24,6 @@ export const doctorCommand = defineCommand({
     const findings = await examineMachine(
       {
         loader: args.loader,
-        engine: args.engine,
         ...(args.store === undefined ? {} : { store: resolve(args.store) }),
         ...(args.output === undefined ? {} : { output: resolve(args.output) }),
       },

@@ -29,7 +29,7 @@ export async function loadDindImage(
   const name = `stowage.local/dind:${hexOf(pin.manifest.digest).slice(0, 32)}`;
   // The ID of an image is its config's digest in graph-driver stores and its manifest's in containerd stores.
   const right = [pin.config.digest, pin.manifest.digest, hexOf(pin.config.digest)] as string[];
-  const present = await outer.imageId(name);
+  const present = await outer.imageId(name, context.signal);
   if (!present.ok) return present;
   if (present.value !== undefined && right.includes(present.value)) return ok(present.value);
 
@@ -48,7 +48,7 @@ export async function loadDindImage(
       store: request.store.directory,
     });
   if (!loaded.ok) return loaded;
-  const id = await outer.imageId(name);
+  const id = await outer.imageId(name, context.signal);
   if (!id.ok) return id;
   if (id.value !== undefined && right.includes(id.value)) return ok(id.value);
   return fail({

@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Context, Step } from '../../model/event.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
-import { finalSize, leastSize, workingSize } from '../../plan/size.ts';
+import { finalSize, likelySize, workingSize } from '../../plan/size.ts';
 import { ContainerEngine } from '../../tools/container-engine.ts';
 import { checkFileSystem, makeFileSystem, shrinkFileSystem } from '../../tools/e2fsprogs.ts';
 import { readSuperblock } from '../../tools/ext4-superblock.ts';
@@ -20,11 +20,11 @@ import { formatLabel, reapLeftovers } from './reap.ts';
 import { scrub } from './scrub.ts';
 
 /** How often an estimate of the size may have been short before the content is to blame. */
-const GROWTHS = 2;
+const GROWTHS = 3;
+/** By how much it then grows: the image is sparse, and trying costs more than room. */
+const GROWTH = 4;
 
 export interface DindOptions {
-  /** The builder's container engine. */
-  readonly engine: 'docker' | 'podman';
   readonly privileged: boolean;
   /** The builder's own platform, as `formatPlatform` prints it: which dind image is run. */
   readonly builderPlatform: string;
@@ -41,7 +41,7 @@ export class DindLoader implements Loader {
 
   constructor(options: DindOptions) {
     this.#options = options;
-    this.#outer = new ContainerEngine(options.engine);
+    this.#outer = new ContainerEngine();
   }
 
   reap(directory: string, context: Context): Promise<Result<void>> {
@@ -61,15 +61,15 @@ export class DindLoader implements Loader {
         return fail({
           reason: 'no-space',
           where: DATA_IMAGE,
-          needed: Math.max(leastSize(request.content), bytes + 1),
+          needed: Math.max(likelySize(request.content), bytes + 1),
           available: bytes,
         });
       context.report({
         type: 'warning',
         about: 'the estimated size was too small',
-        detail: `trying again with ${Math.round((bytes * 2) / 1024 / 1024)} MiB`,
+        detail: `trying again with ${Math.round((bytes * GROWTH) / 1024 / 1024)} MiB`,
       });
-      bytes *= 2;
+      bytes *= GROWTH;
     }
   }
 
@@ -81,6 +81,9 @@ export class DindLoader implements Loader {
   ): Promise<Result<Filled>> {
     const undo = new Undo(context.report);
     try {
+      // Of the attempt before, which was too small.
+      for (const path of [work.image, join(work.directory, 'run')])
+        await rm(path, { recursive: true, force: true });
       return await this.#fillWith(undo, request, work, bytes, context);
     } finally {
       await undo.run();

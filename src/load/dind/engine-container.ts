@@ -168,8 +168,8 @@ function runArguments(name: string, options: EngineContainerOptions): string[] {
     ...rights,
     '--network=none',
     '--pull=never',
-    `--volume=${options.mountPoint}:/stowage/data`,
-    `--volume=${options.runDirectory}:/stowage/run`,
+    bind(options.mountPoint, '/stowage/data'),
+    bind(options.runDirectory, '/stowage/run'),
     // Instead of the anonymous volume that the official image declares here.
     '--tmpfs=/var/lib/docker',
     // On two cores unpacking in the daemon beats a second process for each layer.
@@ -184,6 +184,13 @@ function runArguments(name: string, options: EngineContainerOptions): string[] {
     '--iptables=false',
     '--ip6tables=false',
   ];
+}
+
+/** `--mount` takes CSV: unlike `--volume` it has a way to say any path. */
+function bind(source: string, target: string): string {
+  const field = `source=${source}`;
+  const quoted = /[",\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
+  return `--mount=type=bind,${quoted},target=${target}`;
 }
 
 async function died(

@@ -26,35 +26,64 @@ export async function loadImages(
   engine: EngineContainer,
   context: Context,
 ): Promise<Result<void>> {
-  const waiting = Object.entries(images).sort(
+  const waiting = onceEach(images).sort(
     ([a, imageA], [b, imageB]) => sizeOf(imageB) - sizeOf(imageA) || (a < b ? -1 : 1),
   );
+  // The first failure calls the other loads off.
+  const abort = new AbortController();
+  const signal = AbortSignal.any([context.signal, abort.signal]);
   const done = new Set<Digest>();
   const running = new Map<string, ImagePin>();
-  const loads = new Map<string, Promise<Failure | undefined>>();
-  while (waiting.length > 0 || loads.size > 0) {
-    const next = waiting.findIndex(([, image]) => isFree(image, running.values(), done));
-    if (next >= 0 && loads.size < AT_ONCE) {
-      for (const [name, image] of waiting.splice(next, 1)) {
-        running.set(name, image);
-        loads.set(name, startLoad(name, image));
-      }
-      continue;
+  const loads = new Set<Promise<void>>();
+  const outcome: { failure?: Failure } = {};
+  const load = async (name: string, image: ImagePin): Promise<void> => {
+    running.set(name, image);
+    try {
+      const loaded = await loadImage(name, image, store, engine, { ...context, signal });
+      if (loaded.ok) for (const layer of image.layers) done.add(layer.digest);
+      else outcome.failure ??= loaded.failure;
+    } finally {
+      running.delete(name);
     }
-    const failure = await Promise.race(loads.values());
-    if (failure === undefined) continue;
-    await Promise.all(loads.values());
-    return fail(failure);
+  };
+  try {
+    while (outcome.failure === undefined && (waiting.length > 0 || loads.size > 0)) {
+      const next = waiting.findIndex(([, image]) => isFree(image, running.values(), done));
+      const [chosen] = next >= 0 && loads.size < AT_ONCE ? waiting.splice(next, 1) : [];
+      if (chosen === undefined) {
+        await Promise.race(loads);
+        continue;
+      }
+      const started: Promise<void> = load(...chosen).finally(() => loads.delete(started));
+      loads.add(started);
+    }
+  } finally {
+    abort.abort();
+    await Promise.allSettled(loads);
   }
-  return ok();
+  if (context.signal.aborted) return fail(interruption(context.signal));
+  return outcome.failure === undefined ? ok() : fail(outcome.failure);
+}
 
-  async function startLoad(name: string, image: ImagePin): Promise<Failure | undefined> {
-    const loaded = await loadImage(name, image, store, engine, context);
-    running.delete(name);
-    loads.delete(name);
-    for (const layer of image.layers) done.add(layer.digest);
-    return loaded.ok ? undefined : loaded.failure;
+/**
+ * Bundle entries of one image as one, with the names of all: an image that is loaded twice gets a second, nameless
+ * record that keeps its content for ever.
+ */
+function onceEach(images: Readonly<Record<string, ImagePin>>): [string, ImagePin][] {
+  const byDigest = new Map<Digest, [string, ImagePin]>();
+  for (const [name, image] of Object.entries(images)) {
+    const known = byDigest.get(image.manifest.digest);
+    byDigest.set(
+      image.manifest.digest,
+      known === undefined
+        ? [name, image]
+        : [
+            `${known[0]}, ${name}`,
+            { ...known[1], names: [...new Set([...known[1].names, ...image.names])].sort() },
+          ],
+    );
   }
+  return [...byDigest.values()];
 }
 
 /**
@@ -131,20 +160,21 @@ export async function checkImages(
           detail: `the engine has ${inspected.value.id} as ${fullName}, not ${expected}`,
         });
     }
-    const unpacked = await unpack(first, image, engine);
+    const unpacked = await unpack(first, image, engine, context.signal);
     if (!unpacked.ok) return fail(await loadFailure(name, unpacked.failure, engine));
   }
   const collected = await collectGarbage(images, engine);
   if (!collected.ok) return fail(await loadFailure('the set', collected.failure, engine));
   const listed = await engine.api.listImages();
   if (!listed.ok) return fail(await loadFailure('the list of images', listed.failure, engine));
-  const expected = Object.values(images).reduce((count, image) => count + image.names.length, 0);
-  const names = listed.value.flatMap((image) => image.names);
-  if (names.length !== expected)
+  // Each was found by name above, so as many means the same.
+  const expected = new Set(Object.values(images).flatMap((image) => image.names));
+  const names = new Set(listed.value.flatMap((image) => image.names));
+  if (names.size !== expected.size)
     return fail({
       reason: 'load-incomplete',
       image: 'the set',
-      detail: `the engine lists ${names.length} names instead of ${expected}: ${names.join(', ')}`,
+      detail: `the engine lists ${names.size} names instead of ${expected.size}: ${[...names].join(', ')}`,
     });
   return ok();
 }
@@ -157,11 +187,12 @@ async function unpack(
   name: string,
   image: ImagePin,
   engine: EngineContainer,
+  signal: AbortSignal,
 ): Promise<Result<void, ApiFailure>> {
   const before = await inspect(name, engine);
   if (!before.ok) return before;
   if ((before.value.unpacked?.get(image.manifest.digest) ?? 0) > 0) return ok();
-  const container = await engine.api.createContainer(name, image.platform);
+  const container = await engine.api.createContainer(name, image.platform, signal);
   if (!container.ok) return container;
   return engine.api.removeContainer(container.value);
 }

@@ -1,4 +1,5 @@
-import { dirname } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Context } from '../../model/event.ts';
 import type { Result } from '../../model/result.ts';
 import { ok } from '../../model/result.ts';
@@ -28,7 +29,7 @@ export async function reapLeftovers(
 ): Promise<Result<void>> {
   const candidates = new Set([own]);
   // An engine that does not answer holds no containers of ours that could be in the way; what needs it says so.
-  const containers = await outer.labelled(OWNER_LABEL);
+  const containers = await outer.labelled(OWNER_LABEL, context.signal);
   for (const container of containers.ok ? containers.value : []) {
     const label = parseLabel(container.value);
     if (label === undefined || ownerState(label.owner) !== 'dead') continue;
@@ -38,9 +39,13 @@ export async function reapLeftovers(
     candidates.add(label.directory);
   }
   for (const mountPoint of await mountPoints()) candidates.add(dirname(mountPoint));
+  for (const name of await readdir(dirname(own))) candidates.add(join(dirname(own), name));
   for (const directory of [...candidates].filter(isWorkDirectory)) {
     const reaped = await reapDirectory(directory, own, context);
-    if (!reaped.ok) return reaped;
+    if (reaped.ok) continue;
+    // What another build left is in nobody's way; what this output's left is.
+    if (directory === own) return reaped;
+    context.report({ type: 'undo-failed', what: `remove ${directory}`, failure: reaped.failure });
   }
   return ok();
 }

@@ -72,7 +72,6 @@ function machine(changes: Partial<Traits>): Machine {
 
 const BUILD: MachineNeeds = {
   loader: 'dind',
-  engine: 'docker',
   output: '/out/images/data.ext4',
   store: '/dl/store',
   neededBytes: 2 ** 30,
