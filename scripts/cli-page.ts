@@ -1,11 +1,14 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Options } from 'yargs';
+import type { Command, CommandGroup } from '../src/cli/command.ts';
+import { isGroup } from '../src/cli/command.ts';
 import { commands } from '../src/cli/commands/index.ts';
 import { globalOptions } from '../src/cli/options.ts';
 
 /** docs/cli.md, made from the very tables that the command line is parsed by. `npm run docs` writes it. */
 export function cliPage(): string {
+  const verbs = commands.flatMap(withVerbs);
   return [
     '# The command line',
     '',
@@ -17,8 +20,10 @@ export function cliPage(): string {
     '',
     '| command | |',
     '|---|---|',
-    ...commands.map(({ name, describe }) => `| [${name}](#stowage-${name}) | ${describe} |`),
-    ...commands.flatMap((command) => [
+    ...verbs.map(
+      ({ name, describe }) => `| [${name}](#stowage-${name.replace(' ', '-')}) | ${describe} |`,
+    ),
+    ...verbs.flatMap((command) => [
       '',
       `## stowage ${command.name}`,
       '',
@@ -36,6 +41,12 @@ export function cliPage(): string {
     ...table(globalOptions),
     '',
   ].join('\n');
+}
+
+/** A group's verbs by their full names. */
+function withVerbs(command: Command | CommandGroup): readonly Command[] {
+  if (!isGroup(command)) return [command];
+  return command.commands.map((verb) => ({ ...verb, name: `${command.name} ${verb.name}` }));
 }
 
 function table(options: Readonly<Record<string, Options>>): string[] {

@@ -8,7 +8,7 @@ import type { TargetPins } from '../../model/pins.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { gzipSize } from '../../oci/gzip-size.ts';
-import { build } from '../../load/build.ts';
+import { build, dataDocumentOf } from '../../load/build.ts';
 import { DindLoader } from '../../load/dind/dind-loader.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
 import { noteUse } from '../../store/last-use.ts';
@@ -16,7 +16,7 @@ import type { Store } from '../../store/store.ts';
 import { openStore } from '../../store/store.ts';
 import { verifyDataImage } from '../../verify/verify.ts';
 import { defineCommand } from '../command.ts';
-import { formatDataDocument } from '../data-document.ts';
+import { formatDataDocument, readDataDocument } from '../data-document.ts';
 import { readBundleFiles, readPinsFile } from '../inputs.ts';
 import {
   bundleOption,
@@ -81,6 +81,8 @@ export const buildCommand = defineCommand({
         : gzipSize(store.value.blobPath(layer.digest)),
     );
     const output = await realOutput(args.output);
+    const spared = await spareInputs(output, [...args.bundle.map(String), args.pins]);
+    if (!spared.ok) return spared;
     const { partition } = wanted.value;
     const expected = { pins, dataRoot: partition.dataRoot, label: partition.label };
     const built = await build(
@@ -134,12 +136,37 @@ async function realOutput(given: string): Promise<string> {
   return join(directory, basename(path));
 }
 
+/** Neither the image nor the document beside it may replace what the user has written, or somebody else has. */
+async function spareInputs(output: string, inputs: readonly string[]): Promise<Result<void>> {
+  const document = dataDocumentOf(output);
+  for (const input of inputs) {
+    const real = await realpath(input).catch(() => resolve(input));
+    if (real === output || real === document)
+      return fail({
+        reason: 'invalid-option',
+        option: '--output',
+        value: output,
+        expected: `another name: ${real === output ? 'it' : document} is an input, and would be replaced`,
+      });
+  }
+  if ((await readDataDocument(document)).ok) return ok();
+  return fail({
+    reason: 'invalid-option',
+    option: '--output',
+    value: output,
+    expected: `another name: ${document} would be replaced, and is no data.json of stowage`,
+  });
+}
+
 /** Before anything is looked for, so that nobody's prune takes it while this build runs. */
 async function noteUses(store: Store, pins: TargetPins, builder: string): Promise<void> {
   const dind = pins.dind?.platforms[builder];
-  for (const image of [...Object.values(pins.images), ...(dind === undefined ? [] : [dind])])
-    for (const { digest } of [image.manifest, image.config, ...image.layers])
-      await noteUse(store, 'blobs', digest);
+  const parts = [...Object.values(pins.images), ...(dind === undefined ? [] : [dind])].flatMap(
+    (image) => [image.manifest, image.config, ...image.layers],
+  );
+  for (const { keptIndex } of Object.values(pins.images))
+    if (keptIndex !== undefined) parts.push(keptIndex);
+  for (const { digest } of parts) await noteUse(store, 'blobs', digest);
   for (const file of Object.values(pins.files)) await noteUse(store, 'files', file.sha256);
 }
 

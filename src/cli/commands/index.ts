@@ -1,15 +1,17 @@
-import type { Command } from '../command.ts';
+import type { Command, CommandGroup } from '../command.ts';
 import { buildCommand } from './build.ts';
 import { doctorCommand } from './doctor.ts';
 import { fetchCommand } from './fetch.ts';
 import { pinCommand } from './pin.ts';
+import { storeCommands } from './store.ts';
 import { verifyCommand } from './verify.ts';
 
 /** Every verb, in the order of a release. */
-export const commands: readonly Command[] = [
+export const commands: readonly (Command | CommandGroup)[] = [
   pinCommand,
   fetchCommand,
   buildCommand,
   verifyCommand,
+  storeCommands,
   doctorCommand,
 ];

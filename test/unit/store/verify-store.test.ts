@@ -144,13 +144,13 @@ describe('store verify', () => {
 
   it('is clean while good copies replace good copies under it', async () => {
     const store = await filled();
-    let busy = true;
+    const stop = new AbortController();
     const publishing = (async () => {
-      while (busy) await addBlob(store, base.blob);
+      while (!stop.signal.aborted) await addBlob(store, base.blob);
     })();
     for (let round = 0; round < 5; round++)
       assert.deepEqual((await verify(store, true)).findings, []);
-    busy = false;
+    stop.abort();
     await publishing;
     assert.deepEqual((await verify(store)).findings, []);
   });

@@ -1,0 +1,46 @@
+import type { Argv, Options } from 'yargs';
+import type { Command, CommandGroup } from './command.ts';
+import { isGroup } from './command.ts';
+import { optionsFromEnvironment } from './environment.ts';
+
+/**
+ * Tells yargs of every verb, and of the verbs of a group below it. `hidden` leaves the options out of help pages,
+ * which nobody asked for then.
+ */
+export function registerCommands(
+  parser: Argv,
+  commands: readonly (Command | CommandGroup)[],
+  hidden: boolean,
+  run: (command: Command, args: unknown) => Promise<void>,
+): Argv {
+  return commands.reduce((before, command) => {
+    if (isGroup(command))
+      return before.command(command.name, command.describe, (builder) =>
+        registerCommands(builder, command.commands, hidden, run).demandCommand(
+          1,
+          `which of ${command.commands.map(({ name }) => name).join(', ')}?`,
+        ),
+      );
+    const { positional } = command;
+    return before.command(
+      positional === undefined ? command.name : `${command.name} <${positional.name}>`,
+      command.describe,
+      (builder) => {
+        const own = builder
+          .options(hideAll(command.options, hidden))
+          .config(optionsFromEnvironment(command.options));
+        return positional === undefined ? own : own.positional(positional.name, positional.option);
+      },
+      async (args) => run(command, args),
+    );
+  }, parser);
+}
+
+export function hideAll(
+  options: Readonly<Record<string, Options>>,
+  hidden: boolean,
+): Record<string, Options> {
+  return Object.fromEntries(
+    Object.entries(options).map(([name, option]) => [name, { ...option, hidden }]),
+  );
+}
