@@ -134,7 +134,8 @@ async function request(url: URL, options: HttpOptions): Promise<http.IncomingMes
   const secured = https.request(url, {
     headers,
     signal: options.signal,
-    agent: false,
+    // With any agent, `false` too, that would make the connection.
+    agent: undefined,
     createConnection: () => connectTls({ socket, servername: url.hostname, ...tls }),
   });
   return respond(secured, url, options.stall);
@@ -195,5 +196,13 @@ function proxyAuthorization(proxy: URL): Record<string, string> {
 
 function networkFailure(error: unknown, signal: AbortSignal): HttpFailure {
   if (signal.aborted) return { reason: 'aborted' };
-  return { reason: 'network', detail: error instanceof Error ? error.message : String(error) };
+  const detail = error instanceof Error ? error.message : String(error);
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' && BAD_CERTIFICATE.test(code)
+    ? { reason: 'not-allowed', detail: `its certificate is not accepted: ${detail}` }
+    : { reason: 'network', detail };
 }
+
+/** Node's names (tls, "X509 certificate error codes"). What a certificate says does not change in a minute. */
+const BAD_CERTIFICATE =
+  /^(?:UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|CRL_|INVALID_CA$|INVALID_PURPOSE$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_)/;

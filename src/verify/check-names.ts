@@ -11,6 +11,10 @@ export function checkNames(inspection: Inspection, pins: TargetPins, content: St
   for (const [name, { owner, pin }] of expected) {
     const target = content.store.images.get(name)?.target;
     if (target === undefined) inspection.find(`image ${owner}: the engine has no ${name}`);
+    else if (pin.keptIndex !== undefined && target.digest !== pin.keptIndex.digest)
+      inspection.find(
+        `image ${owner}: ${name} is ${target.digest}, and not its index ${pin.keptIndex.digest}`,
+      );
     else if (target.digest !== pin.manifest.digest && target.digest !== pin.index)
       inspection.find(
         `image ${owner}: ${name} is ${target.digest}, pinned is ${pin.manifest.digest}`,

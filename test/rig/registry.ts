@@ -21,6 +21,10 @@ export interface RegistryOptions {
   readonly users?: Readonly<Record<string, string>>;
   /** https with a certificate of an own CA, which nobody trusts by itself. */
   readonly tls?: boolean;
+  /** Host names in its certificate besides loopback's. */
+  readonly names?: readonly string[];
+  /** Lets in only who shows a certificate of that CA. */
+  readonly clientCertificates?: boolean;
   /** Storage that outlives the registry, or that several share; default its own. */
   readonly storage?: string;
 }
@@ -50,7 +54,8 @@ export async function startRegistry(
   const dir = temporaryTree(owner);
   const storage = options.storage ?? join(dir, 'storage');
   await mkdir(storage, { recursive: true });
-  const certificates = options.tls === true ? await makeCertificates(join(dir, 'tls')) : undefined;
+  const certificates =
+    options.tls === true ? await makeCertificates(join(dir, 'tls'), options.names) : undefined;
   const config = {
     version: 0.1,
     log: { level: 'info', formatter: 'json' },
@@ -60,7 +65,15 @@ export async function startRegistry(
       secret: 'of-this-test-alone',
       ...(certificates === undefined
         ? {}
-        : { tls: { certificate: certificates.certificate, key: certificates.key } }),
+        : {
+            tls: {
+              certificate: certificates.certificate,
+              key: certificates.key,
+              ...(options.clientCertificates === true
+                ? { clientcas: [certificates.authority] }
+                : {}),
+            },
+          }),
     },
     ...(options.users === undefined
       ? {}
