@@ -20,6 +20,7 @@ import { must, mustAsRoot, waitFor } from '../rig/process.ts';
 import type { Outcome } from '../rig/process.ts';
 import { push, pushFrom } from '../rig/publish.ts';
 import { startRegistry } from '../rig/registry.ts';
+import { rounds } from '../rig/skip.ts';
 import { runStowage, startStowage } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
 import { unprivilegedUser } from '../rig/unprivileged-user.ts';
@@ -172,6 +173,27 @@ test('ls, prune, export and import, from a registry to a machine without network
   // The warm fetch was a use.
   const after = await succeed(runStowage(t, ['store', 'prune', '-s', store, '--older-than', '1d']));
   assert.match(after.stdout, /0 images.*removed, 0 B/);
+});
+
+test('what a fetch found is there when it ends, whatever prune and verify do meanwhile', async (t) => {
+  const first = await scene(t, 'old', ['one']);
+  const both = await scene(t, 'new', ['one', 'two']);
+  for (let round = 0; round < rounds(4, 50); round++) {
+    const store = join(temporaryTree(t), 'store');
+    await succeed(first.fetch(store));
+    const then = Date.now() / 1000 - 40 * 86_400;
+    for (const shelf of ['blobs', 'files'])
+      for (const name of readdirSync(join(store, 'verified', shelf)))
+        await utimes(join(store, 'verified', shelf, name), then, then);
+    const after = new Promise((resolve) => setTimeout(resolve, round * 60));
+    await Promise.all([
+      after.then(() => succeed(both.fetch(store))),
+      succeed(runStowage(t, ['store', 'prune', '-s', store, '--older-than', '30d'])),
+      succeed(runStowage(t, ['store', 'verify', '-s', store, '--repair'])),
+    ]);
+    await clean(t, store);
+    await succeed(both.fetch(store, '--offline'));
+  }
 });
 
 test('a store on a file system that is full: code 7, what is needed, and on from there', async (t) => {
