@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Bundle } from '../model/bundle.ts';
 import { parseCatalog } from '../model/catalog-document.ts';
@@ -15,6 +16,10 @@ import type { Surroundings } from './command.ts';
 import { parseCount, parseDelays } from './inputs.ts';
 import type { PinnedTarget, TargetArguments } from './target.ts';
 import { overrides, parseChoice } from './target.ts';
+
+/** As in references, a host is known by its dot or port. */
+const MIRROR =
+  /^(?:https?:\/\/)?(?:localhost|\[[0-9a-fA-F:]+\](?::\d+)?|[\w-]+(?:\.[\w-]+)+(?::\d+)?|[\w-]+:\d+)(?:\/[a-z0-9._-]+)*\/?$/;
 
 /** The network options as parsed: options.ts. */
 export interface NetworkArguments {
@@ -41,6 +46,24 @@ export function networkAccess(
   const stall = parseCount('--stall', args.stall);
   if (!stall.ok) return stall;
   const mirrors = args.mirror ?? [];
+  const wrongMirror = mirrors.find((mirror) => !MIRROR.test(mirror));
+  if (wrongMirror !== undefined)
+    return fail({
+      reason: 'invalid-option',
+      option: '--mirror',
+      value: wrongMirror,
+      expected: 'HOST[:PORT][/PATH], the host with a dot or a port: others mean docker.io',
+    });
+  for (const option of ['authfile', 'policy', 'cert-dir', 'registries-dir'] as const) {
+    const value = args[option];
+    if (value !== undefined && !existsSync(value))
+      return fail({
+        reason: 'invalid-option',
+        option: `--${option}`,
+        value,
+        expected: option.endsWith('dir') ? 'a directory that is there' : 'a file that is there',
+      });
+  }
   if (args['mirror-only'] && mirrors.length === 0)
     return fail({
       reason: 'invalid-option',

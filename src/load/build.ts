@@ -149,9 +149,9 @@ async function explain(
   });
 }
 
-/** `data.json` for `data.ext4`: the same name with another ending. */
+/** `data.json` for `data.ext4`; every other name keeps its ending, so that no two images share a document. */
 export function dataDocumentOf(output: string): string {
-  return `${output.replace(/\.(ext4|img)$/, '')}.json`;
+  return `${output.replace(/\.ext4$/, '')}.json`;
 }
 
 async function checkDirectory(directory: string, output: string): Promise<Result<void>> {

@@ -231,7 +231,7 @@ export interface ToolFailed {
 /** No container engine answers on the builder. */
 export interface EngineUnreachable {
   readonly reason: 'engine-unreachable';
-  readonly engine: 'docker' | 'podman';
+  readonly engine: 'docker';
   readonly detail: string;
 }
 

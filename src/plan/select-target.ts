@@ -37,7 +37,9 @@ export function selectTarget(
         target.machine === undefined ||
         target.machine === choice.machine) &&
       Object.entries(choice.set).every(
-        ([name, value]) => (target.set[name] ?? bundle?.vars[name]) === value,
+        // Without the bundle nobody knows its defaults: what a target does not set may be one.
+        ([name, value]) =>
+          (target.set[name] ?? (bundle === undefined ? value : bundle.vars[name])) === value,
       ),
   );
   const [first, ...others] = left;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
 import { mkdir, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
@@ -73,7 +73,7 @@ export async function acquireLock(
 export async function tryLock(path: string, stale = STALE): Promise<Result<Attempt>> {
   try {
     for (;;) {
-      if (!(await makeDirectory(path))) continue;
+      await makeDirectory(path);
       // A holder that is known to live keeps its lock, however long it was suspended.
       const alive = (await readOwners(path)).find(({ owner }) => ownerState(owner) === 'alive');
       if (alive !== undefined && (await isHeld(path))) return ok({ holder: alive.owner });
@@ -91,23 +91,16 @@ export async function tryLock(path: string, stale = STALE): Promise<Result<Attem
   }
 }
 
-/** False where whoever released the lock removed the directory just while it was made. */
-async function makeDirectory(path: string): Promise<boolean> {
+async function makeDirectory(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
-    return true;
+    await mkdir(path);
   } catch (error) {
-    if (errorCode(error) === 'ENOENT' && (await isDirectory(dirname(path)))) return false;
-    throw error;
+    if (errorCode(error) !== 'EEXIST') throw error;
   }
 }
 
-async function isDirectory(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isDirectory() === true;
-}
-
 async function isHeld(path: string): Promise<boolean> {
-  return isDirectory(join(path, 'lock'));
+  return (await stat(join(path, 'lock')).catch(() => undefined)) !== undefined;
 }
 
 export function describeHolder(holder: Owner | undefined): string {

@@ -1,6 +1,6 @@
 import { mkdir, open, readdir, readFile, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Descriptor } from '../model/descriptor.ts';
 import type { Digest } from '../model/digest.ts';
 import { digestOf, hexOf } from '../model/digest.ts';
@@ -74,7 +74,7 @@ export async function createStore(directory: string): Promise<Result<Store>> {
   if (!format.ok) return format;
   try {
     if (format.value === undefined) {
-      await mkdir(directory, { recursive: true });
+      await makeDirectories(resolve(directory));
       // First of all: another process that looks now must not take our directories for somebody else's.
       await replaceFile(join(directory, MARK), `${JSON.stringify({ format: FORMAT })}\n`);
     }
@@ -86,6 +86,18 @@ export async function createStore(directory: string): Promise<Result<Store>> {
     return fail(fileFailure(error, directory, 'making the store'));
   }
   return ok(storeAt(directory));
+}
+
+/** Node's own recursive mkdir never ends where a file system has no way to make directories, as in /proc. */
+async function makeDirectories(directory: string): Promise<void> {
+  const parent = dirname(directory);
+  const exists = await stat(parent).catch(() => undefined);
+  if (exists === undefined && parent !== directory) await makeDirectories(parent);
+  try {
+    await mkdir(directory);
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error;
+  }
 }
 
 /**

@@ -3,6 +3,7 @@ import { dataDocumentOf } from '../../load/build.ts';
 import type { TargetPins } from '../../model/pins.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
+import { targetKey } from '../../model/pins-document.ts';
 import { selectTarget } from '../../plan/select-target.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
 import { verifyDataImage } from '../../verify/verify.ts';
@@ -46,7 +47,7 @@ export const verifyCommand = defineCommand({
       });
     const pins =
       args.pins === undefined && known !== undefined
-        ? ok(known.pins)
+        ? checkTarget(known.pins, beside, args)
         : await choosePins(args.pins ?? '', args, known?.pins);
     if (!pins.ok) return pins;
     const verified = await verifyDataImage(
@@ -66,6 +67,18 @@ export const verifyCommand = defineCommand({
     });
   },
 });
+
+/** The target of data.json, which must be the one that was asked for, if one was. */
+function checkTarget(pins: TargetPins, file: string, args: TargetArguments): Result<TargetPins> {
+  const choice = parseChoice(args);
+  if (!choice.ok) return choice;
+  return selectTarget(
+    { targets: { [targetKey(pins.target)]: pins } },
+    file,
+    choice.value,
+    undefined,
+  );
+}
 
 /** The target that was asked for, else the one that data.json says the image was built for. */
 async function choosePins(

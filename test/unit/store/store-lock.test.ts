@@ -22,7 +22,8 @@ after(() => rm(root, { recursive: true, force: true }));
 const newPath = (): string => join(root, `lock-${++made}`);
 /** A process that ended: its pid may be reused, its start time can't. */
 const dead = { ...currentOwner(), pid: spawnSync('true').pid };
-const elsewhere = { ...currentOwner(), host: `not-${hostname()}` };
+// Another host has another boot, whatever it is called.
+const elsewhere = { ...currentOwner(), host: `not-${hostname()}`, boot: 'another' };
 
 async function leaveLock(path: string, owner: typeof dead): Promise<void> {
   await mkdir(join(path, 'lock'), { recursive: true });
