@@ -1,12 +1,14 @@
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { replaceFile } from '../store/content.ts';
+import { acquireLock } from '../store/store-lock.ts';
 import { errorCode, fileFailure } from '../store/file-failure.ts';
 import type { Bundle } from '../model/bundle.ts';
 import { readBundles } from '../model/bundle-document.ts';
+import type { Context } from '../model/event.ts';
 import type { InvalidDocument } from '../model/failure.ts';
-import type { Pins } from '../model/pins.ts';
-import { formatPins, parsePins } from '../model/pins-document.ts';
+import type { Pins, TargetPins } from '../model/pins.ts';
+import { formatPins, parsePins, targetKey } from '../model/pins-document.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 
@@ -32,23 +34,47 @@ export async function readPinsFile(file: string): Promise<Result<Pins | undefine
   }
 }
 
-/** Writes the file only where its text changes; tells whether it did. */
-export async function writePinsFile(file: string, pins: Pins): Promise<Result<boolean>> {
-  const text = formatPins(pins);
+/**
+ * Puts one target's pins into the file, whatever other targets another process has put there meanwhile, and writes
+ * it only where its text changes; tells whether it did.
+ */
+export async function putTarget(
+  file: string,
+  target: TargetPins,
+  context: Context,
+): Promise<Result<boolean>> {
+  const path = resolve(file);
   try {
-    if ((await readFile(file, 'utf8').catch(() => undefined)) === text) return ok(false);
-    await replaceFile(resolve(file), text);
+    if (!(await stat(dirname(path))).isDirectory()) return noDirectory(file);
+  } catch {
+    return noDirectory(file);
+  }
+  const name = join(dirname(path), `.${basename(path)}.stowage.lock`);
+  const lock = await acquireLock(name, context, { what: file });
+  if (!lock.ok) return lock;
+  try {
+    const pins = await readPinsFile(file);
+    if (!pins.ok) return pins;
+    const text = formatPins({
+      targets: { ...pins.value?.targets, [targetKey(target.target)]: target },
+    });
+    if ((await readFile(path, 'utf8').catch(() => undefined)) === text) return ok(false);
+    await replaceFile(path, text);
     return ok(true);
   } catch (error) {
-    if (errorCode(error) === 'ENOENT')
-      return fail({
-        reason: 'invalid-option',
-        option: '--pins',
-        value: file,
-        expected: 'a file in a directory that exists',
-      });
     return fail(fileFailure(error, file, 'writing the pins'));
+  } finally {
+    await lock.value.release();
   }
+}
+
+function noDirectory(file: string): Result<never> {
+  return fail({
+    reason: 'invalid-option',
+    option: '--pins',
+    value: file,
+    expected: 'a file in a directory that exists',
+  });
 }
 
 export async function readText(

@@ -2,8 +2,6 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Bundle } from '../model/bundle.ts';
 import { parseCatalog } from '../model/catalog-document.ts';
-import type { Pins, TargetPins } from '../model/pins.ts';
-import { targetKey } from '../model/pins-document.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { catalogAddress, catalogLocation, evaluate } from '../plan/evaluate.ts';
@@ -141,9 +139,4 @@ export async function evaluateNow(
   const catalog = parseCatalog(text.value, address.value);
   if (!catalog.ok) return catalog;
   return evaluate(bundle, target, catalog.value);
-}
-
-/** The pins with this target's put in; other targets stay as they are. */
-export function withTarget(pins: Pins | undefined, target: TargetPins): Pins {
-  return { targets: { ...pins?.targets, [targetKey(target.target)]: target } };
 }

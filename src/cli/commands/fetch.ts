@@ -9,7 +9,7 @@ import type { PinOptions } from '../../fetch/pin.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
 import type { Surroundings } from '../command.ts';
 import { defineCommand } from '../command.ts';
-import { readBundleFiles, readPinsFile, writePinsFile } from '../inputs.ts';
+import { readBundleFiles, readPinsFile, putTarget } from '../inputs.ts';
 import {
   bundleOption,
   engineVersionOptions,
@@ -19,7 +19,7 @@ import {
   storeOption,
   targetOptions,
 } from '../options.ts';
-import { networkAccess, resolveTarget, withTarget } from '../resolve-target.ts';
+import { networkAccess, resolveTarget } from '../resolve-target.ts';
 import type { PinnedTarget, TargetArguments } from '../target.ts';
 import { pinnedTarget } from '../target.ts';
 
@@ -109,7 +109,7 @@ async function pinNow(
   const stale = only.length === 1 ? only[0] : undefined;
   const resolved = await resolveTarget(bundle, completed(args, stale), access, surroundings);
   if (!resolved.ok) return resolved;
-  const written = await writePinsFile(args.pins, withTarget(before, resolved.value.pins));
+  const written = await putTarget(args.pins, resolved.value.pins, surroundings);
   if (!written.ok) return written;
   surroundings.report({ type: 'pins-written', file: args.pins, changed: written.value });
   return resolved;

@@ -8,7 +8,7 @@ import { moved } from '../../plan/compare-pins.ts';
 import { selectTarget } from '../../plan/select-target.ts';
 import type { Surroundings } from '../command.ts';
 import { defineCommand } from '../command.ts';
-import { readBundleFiles, readPinsFile, writePinsFile } from '../inputs.ts';
+import { readBundleFiles, readPinsFile, putTarget } from '../inputs.ts';
 import {
   bundleOption,
   engineVersionOptions,
@@ -17,7 +17,7 @@ import {
   targetOptions,
 } from '../options.ts';
 import { movesTable } from '../moves-table.ts';
-import { networkAccess, resolveTarget, withTarget } from '../resolve-target.ts';
+import { networkAccess, resolveTarget } from '../resolve-target.ts';
 import type { TargetArguments } from '../target.ts';
 import { parseChoice } from '../target.ts';
 import { updatePins } from '../update-pins.ts';
@@ -78,9 +78,8 @@ export const pinCommand = defineCommand({
         exitCode: differs ? NEWER : 0,
       });
     }
-    const pins: Pins = withTarget(before.value, updated.value);
     const dry = args['dry-run'];
-    const written = dry ? ok(differs) : await writePinsFile(args.pins, pins);
+    const written = dry ? ok(differs) : await putTarget(args.pins, updated.value, surroundings);
     if (!written.ok) return written;
     if (!dry)
       surroundings.report({ type: 'pins-written', file: args.pins, changed: written.value });
