@@ -245,11 +245,14 @@ function watchBytes(
   let seen = -1;
   let since = performance.now();
   let looking = false;
+  let ended = false;
   const timer = setInterval(() => {
     if (looking) return;
     looking = true;
     void look().then((bytes) => {
       looking = false;
+      // A look that was still going on when the run ended: whoever is told of it would publish what is published.
+      if (ended) return;
       if (bytes !== seen) {
         seen = bytes;
         since = Math.max(since, performance.now());
@@ -272,6 +275,7 @@ function watchBytes(
         ? { reason: 'stalled', milliseconds: run.stall }
         : failure,
     end: () => {
+      ended = true;
       clearInterval(timer);
     },
   };
