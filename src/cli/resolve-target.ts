@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Bundle } from '../model/bundle.ts';
 import { parseCatalog } from '../model/catalog-document.ts';
@@ -10,6 +10,7 @@ import type { NetworkAccess } from '../fetch/access.ts';
 import { loadText } from '../fetch/fetch-file.ts';
 import type { PinOptions } from '../fetch/pin.ts';
 import { pinTarget } from '../fetch/pin.ts';
+import { errorCode } from '../store/file-failure.ts';
 import type { Surroundings } from './command.ts';
 import { parseCount, parseDelays } from './inputs.ts';
 import type { PinnedTarget, TargetArguments } from './target.ts';
@@ -74,7 +75,7 @@ export function networkAccess(
   return ok({
     mirrors,
     mirrorOnly: args['mirror-only'],
-    authfile: path(args.authfile),
+    authfile: path(args.authfile) ?? readableDefault(authfiles),
     defaultAuthfiles: authfiles,
     certificates: path(args['cert-dir']),
     policy: path(args.policy),
@@ -91,6 +92,20 @@ export function networkAccess(
       none: (proxies.no_proxy ?? '').split(/[\s,]+/).filter((host) => host !== ''),
     },
   });
+}
+
+/**
+ * skopeo gives up where it may not even look for its own default, as in a /run/containers that root has made for
+ * himself: then the next one is named, whether it is there or not. Undefined leaves skopeo its default.
+ */
+function readableDefault(authfiles: readonly string[]): string | undefined {
+  const [first, ...others] = authfiles;
+  try {
+    if (first !== undefined) statSync(first);
+  } catch (error) {
+    if (errorCode(error) === 'EACCES') return others[0];
+  }
+  return undefined;
 }
 
 /** Asks catalog, registries and web servers for what the bundle wants for this target. */
