@@ -76,21 +76,16 @@ export function moved(before: TargetPins, after: TargetPins): readonly string[] 
     }
   };
   compare(before.images, after.images, '', (a, b) =>
-    describeMove(
-      { reference: a.reference, digest: a.manifest.digest, names: a.names },
-      { reference: b.reference, digest: b.manifest.digest, names: b.names },
-    ),
+    describeMove({ ...a, digest: a.manifest.digest }, { ...b, digest: b.manifest.digest }),
   );
   compare(before.files, after.files, '', (a, b) => {
     if (a.sha256 !== b.sha256) return `${short(a.sha256)} → ${short(b.sha256)}`;
     if (a.mode !== b.mode) return `mode ${a.mode} → ${b.mode}`;
     return a.url === b.url ? undefined : `${a.url ?? 'the bundle'} → ${b.url ?? 'the bundle'}`;
   });
-  const dindOf = (pins: TargetPins): Readonly<Record<string, string>> =>
-    pins.dind === undefined ? {} : { dind: pins.dind.reference };
-  compare(dindOf(before), dindOf(after), '', (a, b) =>
-    describeMove({ reference: a }, { reference: b }),
-  );
+  const dindOf = (pins: TargetPins): Readonly<Record<string, Pinned>> =>
+    pins.dind === undefined ? {} : { dind: pins.dind };
+  compare(dindOf(before), dindOf(after), '', describeMove);
   return changes;
 }
 
@@ -168,6 +163,8 @@ function fileDifferences(where: string, file: WantedFile, pin: FilePin): readonl
 
 interface Pinned {
   readonly reference: string;
+  readonly from?: string;
+  readonly keptIndex?: { readonly digest: Digest };
   readonly digest?: Digest;
   readonly names?: readonly string[];
 }
@@ -187,6 +184,12 @@ function describeMove(before: Pinned, after: Pinned): string | undefined {
   if (a.value.digest !== b.value.digest) return `${tagA}${digestA} → ${digestB}`;
   if (before.digest !== after.digest) {
     return `${tagA}manifest ${short(before.digest)} → ${short(after.digest)}`;
+  }
+  if (before.from !== after.from) {
+    return `${before.from ?? 'its registry'} → ${after.from ?? 'its registry'}`;
+  }
+  if (before.keptIndex?.digest !== after.keptIndex?.digest) {
+    return after.keptIndex === undefined ? 'its index is not kept' : 'its index is kept';
   }
   const [namesA, namesB] = [before.names?.join(', '), after.names?.join(', ')];
   return namesA === namesB ? undefined : `names ${namesA ?? ''} → ${namesB ?? ''}`;

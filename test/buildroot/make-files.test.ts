@@ -170,6 +170,19 @@ test('BR2_PRIMARY_SITE_ONLY means that no registry is asked, and a failure says 
   assert.equal(board.calls()[0]?.args.at(-1), '--offline');
 });
 
+test('with mirrors BR2_PRIMARY_SITE_ONLY means that only they are asked', async (t) => {
+  const only = ['BR2_PRIMARY_SITE="file:///nowhere"', 'BR2_PRIMARY_SITE_ONLY=y'];
+  const mirrors = 'BR2_PACKAGE_STOWAGE_DATA_MIRRORS="mirror.example/ghcr"';
+  const board = await tree(t, [...BOARD, ...only, mirrors]);
+  const failed = await board.make(['stowage-data-source'], { STAND_IN_EXIT: '5' });
+  assert.match(failed.stderr, /BR2_PRIMARY_SITE_ONLY is set: only the mirrors are asked/u);
+  assert.deepEqual(board.calls()[0]?.args.slice(-3), [
+    '--mirror',
+    'mirror.example/ghcr',
+    '--mirror-only',
+  ]);
+});
+
 for (const [code, hint] of [
   [2, true],
   [3, true],

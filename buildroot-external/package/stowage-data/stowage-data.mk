@@ -61,16 +61,24 @@ STOWAGE_DATA_OPTS = \
 	$(call STOWAGE_DATA_OPTION,--dind,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_DIND_IMAGE))) \
 	--log plain
 
+STOWAGE_DATA_MIRRORS = $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_MIRRORS))
+
 STOWAGE_DATA_FETCH_OPTS = \
-	$(foreach mirror,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_MIRRORS)),--mirror $(call STOWAGE_DATA_WORD,$(mirror))) \
+	$(foreach mirror,$(STOWAGE_DATA_MIRRORS),--mirror $(call STOWAGE_DATA_WORD,$(mirror))) \
 	$(call STOWAGE_DATA_OPTION,--authfile,$(call STOWAGE_DATA_PATH,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_AUTHFILE)))) \
 	$(call STOWAGE_DATA_OPTION,--jobs,$(filter-out 0,$(STOWAGE_DATA_JOBS))) \
 	$(if $(BR2_PACKAGE_STOWAGE_DATA_FROZEN),--frozen)
 
-# A registry is no primary site of Buildroot, so the promise to contact no
+# The mirrors are our primary sites. Without any, the promise to contact no
 # other site is kept by contacting none: everything must be in the store.
 ifeq ($(BR2_PRIMARY_SITE_ONLY),y)
+ifeq ($(STOWAGE_DATA_MIRRORS),)
 STOWAGE_DATA_FETCH_OPTS += --offline
+STOWAGE_DATA_ONLY = only images that are already in the store are used
+else
+STOWAGE_DATA_FETCH_OPTS += --mirror-only
+STOWAGE_DATA_ONLY = only the mirrors are asked
+endif
 endif
 
 STOWAGE_DATA_BUILD_OPTS = \
@@ -83,7 +91,7 @@ define STOWAGE_DATA_FETCH
 	$(Q)$(DOWNLOAD_SET_UMASK) $(EXTRA_ENV) $(HOST_DIR)/bin/stowage fetch \
 		$(STOWAGE_DATA_OPTS) $(STOWAGE_DATA_FETCH_OPTS) \
 		$(if $(BR2_PRIMARY_SITE_ONLY),|| { code=$$?; \
-			echo "stowage-data: BR2_PRIMARY_SITE_ONLY is set: only images that are already in the store are used." >&2; \
+			echo "stowage-data: BR2_PRIMARY_SITE_ONLY is set: $(STOWAGE_DATA_ONLY)." >&2; \
 			exit $$code; })
 endef
 STOWAGE_DATA_POST_DOWNLOAD_HOOKS += STOWAGE_DATA_FETCH

@@ -198,4 +198,28 @@ export const SKOPEO_OUTPUTS: readonly {
     stderr:
       'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/ok@sha256:0000000000000000000000000000000000000000000000000000000000000000: pinging container registry 127.0.0.1:5000: Get \\"https://127.0.0.1:5000/v2/\\": EOF"',
   },
+  {
+    name: 'no signature where the policy wants one',
+    expected: { kind: 'refused', why: 'untrusted' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="Source image rejected: A signature was required, but no signature exists"',
+  },
+  {
+    name: 'a policy that rejects',
+    expected: { kind: 'refused', why: 'untrusted' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="Source image rejected: Running image dir:x is rejected by policy."',
+  },
+  {
+    name: 'a policy that is no JSON',
+    expected: { kind: 'refused', why: 'untrusted' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="Error loading trust policy: invalid policy in \\"bad.json\\": invalid character \'x\' looking for beginning of value"',
+  },
+  {
+    name: 'an authfile that is no JSON',
+    expected: { kind: 'refused', why: 'unauthorized' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="Error parsing image name \\"docker://127.0.0.1:5000/x:1\\": getting username and password: 1 error occurred:\\n\\t* reading JSON file \\"bad.json\\": unmarshaling JSON at \\"bad.json\\": invalid character \'x\' looking for beginning of value\\n\\n"',
+  },
 ];

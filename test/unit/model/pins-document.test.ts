@@ -172,3 +172,16 @@ test('a reference that a bot edited is read: comparing tells that it is stale', 
   const pins = pinsOf({ ...targetPins(), images: { core: edited } });
   assert.deepEqual(parsePins(formatPins(pins), 'pins.json'), { ok: true, value: pins });
 });
+
+test('where a local image is, and the index that is kept, are checked', () => {
+  const pin = imagePin('ghcr.io/x/core:1', 'core');
+  const written = (change: object): string =>
+    formatPins(pinsOf({ ...targetPins(), images: { core: { ...pin, ...change } } }));
+  const index = { digest: digestOf('core index'), mediaType: 'application/x', size: 3 };
+  const good = parsePins(written({ from: 'oci:x:y', keptIndex: index }), 'pins.json');
+  assert.ok(good.ok, JSON.stringify(good));
+  assert.match(problemsOf(written({ from: 'docker://x' }))[0] ?? '', /is a registry's/);
+  assert.match(problemsOf(written({ from: 'oci:' }))[0] ?? '', /names no file or directory/);
+  const other = { ...index, digest: digestOf('other') };
+  assert.match(problemsOf(written({ keptIndex: other }))[0] ?? '', /not the index of the image/);
+});

@@ -195,3 +195,48 @@ for (const [name, after, changes] of MOVED) {
     assert.deepEqual(moved(PINS, { ...PINS, ...after }), changes);
   });
 }
+
+const LOCAL = { transport: 'oci', text: 'oci:images/core', path: 'images/core' } as const;
+const localWanted = (image: Partial<Wanted['images'][string]>): Wanted => ({
+  ...WANTED,
+  images: { core: { reference: reference('ghcr.io/x/core:1'), names: core.names, ...image } },
+});
+const localPins = (pin: Partial<typeof core>): TargetPins => ({
+  ...PINS,
+  images: { core: { ...core, ...pin } },
+});
+
+test('a local image is known by its place, wherever the bundle is', () => {
+  const wanted = localWanted({ local: { ...LOCAL, location: '/elsewhere/images/core' } });
+  const pins = localPins({ from: LOCAL.text });
+  assert.deepEqual(stale(wanted, pins), []);
+  assert.deepEqual(stale(wanted, localPins({ from: 'oci:other' })), [
+    'images.core: oci:other is pinned, the bundle wants oci:images/core',
+  ]);
+  assert.deepEqual(stale(wanted, PINS), [
+    `images.core: ${core.reference} is pinned, the bundle wants oci:images/core`,
+  ]);
+  assert.deepEqual(stale(WANTED, pins), [
+    'images.core: oci:images/core is pinned, the bundle wants ghcr.io/x/core:1',
+  ]);
+  const edited = { ...pins.images['core'], reference: `ghcr.io/x/core:1@${digestOf('edited')}` };
+  assert.match(stale(wanted, localPins(edited))[0] ?? '', /its reference says/);
+  assert.deepEqual(moved(PINS, pins), ['core: its registry → oci:images/core']);
+});
+
+test('whether the index is kept is part of the pins', () => {
+  const kept = localPins({ keptIndex: { ...core.manifest, digest: core.index ?? assert.fail() } });
+  assert.deepEqual(stale(localWanted({ keepIndex: true }), kept), []);
+  assert.deepEqual(stale(localWanted({ keepIndex: true }), PINS), [
+    'images.core: its index is not pinned to be kept, and the bundle wants it',
+  ]);
+  assert.deepEqual(stale(WANTED, kept), [
+    'images.core: its index is pinned to be kept, and the bundle does not want it',
+  ]);
+  assert.deepEqual(moved(PINS, kept), ['core: its index is kept']);
+  const { index, ...single } = core;
+  assert.ok(index !== undefined);
+  const reference = `ghcr.io/x/core:1@${core.manifest.digest}`;
+  const alone = { ...PINS, images: { core: { ...single, reference } } };
+  assert.deepEqual(stale(localWanted({ keepIndex: true }), alone), [], 'there is none to keep');
+});

@@ -40,3 +40,12 @@ for (const [text, mirrors, expected] of [
     assert(reference.ok);
     assert.deepEqual(sourcesOf(reference.value, mirrors), expected);
   });
+
+it('asks nobody but the mirrors where that is wanted', () => {
+  const reference = parseReference('alpine');
+  assert(reference.ok);
+  assert.deepEqual(
+    sourcesOf(reference.value, ['m.example'], true).map((source) => source.mirror),
+    ['m.example'],
+  );
+});
