@@ -61,6 +61,7 @@ export async function readDataDocument(file: string): Promise<Result<DataDocumen
     text = await readFile(file, 'utf8');
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return ok(undefined);
+    if (errorCode(error) === 'EISDIR') return invalid(file, 'this is a directory');
     return invalid(file, (error as Error).message);
   }
   let document: {

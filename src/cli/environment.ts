@@ -4,27 +4,44 @@ import { parsePlatform, formatPlatform } from '../model/platform.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import type { Surroundings } from './command.ts';
+import { UsageError } from './check-arguments.ts';
 
 /** The one module that reads the environment. */
 export const environment = process.env;
 
 /**
  * Values for options from `STOWAGE_<NAME>`, `-` as `_`: lists are separated by white space, flags are `1` or
- * `true`. An empty value is none. What is on the command line goes before.
+ * `true`, and off with `0` or `false`. An empty value is none. What is on the command line goes before. Throws
+ * UsageError where a flag is anything else: a `STOWAGE_FROZEN=yes` that means no would be found in a release.
  */
 export function optionsFromEnvironment(
   options: Readonly<Record<string, Options>>,
 ): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(options)) {
-    const text = environment[`STOWAGE_${name.replaceAll('-', '_').toUpperCase()}`];
+    const variable = `STOWAGE_${name.replaceAll('-', '_').toUpperCase()}`;
+    const text = environment[variable];
     if (text === undefined || text.trim() === '') continue;
     if (option.type === 'array') values[name] = text.trim().split(/\s+/);
-    else if (option.type === 'boolean') values[name] = text === '1' || text === 'true';
-    else if (option.type === 'number') values[name] = Number(text);
+    else if (option.type === 'boolean') values[name] = parseFlag(variable, text.trim());
+    else if (option.type === 'number') values[name] = parseNumber(variable, text.trim());
     else values[name] = text;
   }
   return values;
+}
+
+function parseFlag(variable: string, text: string): boolean {
+  if (text === '1' || text === 'true') return true;
+  if (text === '0' || text === 'false') return false;
+  throw new UsageError(
+    `${variable} ${JSON.stringify(text)} can't be: expected 1, true, 0 or false`,
+  );
+}
+
+function parseNumber(variable: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isNaN(value)) return value;
+  throw new UsageError(`${variable} ${JSON.stringify(text)} can't be: expected a number`);
 }
 
 /** What verbs need to know of the machine and the user's environment. */

@@ -105,27 +105,37 @@ export function parseSettings(settings: readonly string[] = []): Result<Record<s
   return ok(values);
 }
 
+/** Seconds: a day. A timer can't wait for more than 24 of them, and then does not wait at all. */
+const LONGEST_DELAY = 86_400;
+
 /** `5,15,45` to milliseconds. */
 export function parseDelays(text: string): Result<number[]> {
-  const delays = text === '' ? [] : text.split(',').map(Number);
-  if (delays.every((delay) => Number.isFinite(delay) && delay >= 0))
+  const words = text === '' ? [] : text.split(',');
+  const delays = words.map(Number);
+  if (
+    words.every((word) => word.trim() !== '') &&
+    delays.every((delay) => delay >= 0 && delay <= LONGEST_DELAY)
+  )
     return ok(delays.map((delay) => delay * 1000));
   return fail({
     reason: 'invalid-option',
     option: '--retry-delays',
     value: text,
-    expected: 'seconds, separated by commas',
+    expected: `seconds, at most ${LONGEST_DELAY}, separated by commas`,
   });
 }
 
+/** What a timer takes in seconds: 24 days. */
+const LARGEST_COUNT = 2_000_000;
+
 /** A whole number of at least one. */
 export function parseCount(option: string, value: number): Result<number> {
-  if (Number.isSafeInteger(value) && value >= 1) return ok(value);
+  if (Number.isInteger(value) && value >= 1 && value <= LARGEST_COUNT) return ok(value);
   return fail({
     reason: 'invalid-option',
     option,
     value: String(value),
-    expected: 'a whole number, at least 1',
+    expected: `a whole number from 1 to ${LARGEST_COUNT}`,
   });
 }
 
@@ -139,6 +149,8 @@ function unreadable(error: unknown, file: string, kind: InvalidDocument['kind'])
         ? 'this is a directory'
         : code === 'EACCES'
           ? 'no right to read it'
-          : (error as Error).message;
+          : code === 'ENAMETOOLONG'
+            ? 'this name is too long'
+            : (error as Error).message;
   return { reason: 'invalid-document', kind, file, problems: [{ detail }] };
 }

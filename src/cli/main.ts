@@ -1,12 +1,10 @@
-import { setDefaultResultOrder } from 'node:dns';
 import yargs from 'yargs';
-import { hideBin } from 'yargs/helpers';
 import type { Failure } from '../model/failure.ts';
 import { exitCodeOf } from '../model/failure.ts';
 import { describeFailure } from '../report/describe-failure.ts';
+import { checkArguments, UsageError } from './check-arguments.ts';
 import { startLogger } from './choose-logger.ts';
-import type { Command, Outcome } from './command.ts';
-import { commands } from './commands/index.ts';
+import type { Command, CommandGroup, Outcome } from './command.ts';
 import { environment, optionsFromEnvironment, surroundings } from './environment.ts';
 import { globalOptions } from './options.ts';
 import { hideAll, registerCommands } from './register-commands.ts';
@@ -25,7 +23,45 @@ const writeError = (text: string): void => {
   process.stderr.write(text);
 };
 
-export async function main(argv: readonly string[]): Promise<number> {
+/**
+ * Runs the verb that `argv` names, of `commands`, and resolves to the exit code of docs/exit-codes.md. Whatever is
+ * thrown is a bug of ours: one message, and where it happened with --debug.
+ */
+export async function main(
+  argv: readonly string[],
+  commands: readonly (Command | CommandGroup)[],
+): Promise<number> {
+  try {
+    return await runVerb(argv, commands);
+  } catch (error) {
+    const debug = argv.includes('--debug') || environment['STOWAGE_DEBUG'] === '1';
+    const { message, stack } = error as Error;
+    writeError(
+      `stowage: internal fault: ${debug ? (stack ?? message) : message}\n  hint: run again with --debug and report what it prints\n`,
+    );
+    return 1;
+  }
+}
+
+async function runVerb(
+  argv: readonly string[],
+  commands: readonly (Command | CommandGroup)[],
+): Promise<number> {
+  try {
+    return await parseAndRun(argv, commands);
+  } catch (error) {
+    if (!(error instanceof UsageError) && (error as Error).name !== 'YError') throw error;
+    writeError(
+      `stowage: ${(error as Error).message}\n  hint: stowage --help, stowage COMMAND --help\n`,
+    );
+    return 2;
+  }
+}
+
+async function parseAndRun(
+  argv: readonly string[],
+  commands: readonly (Command | CommandGroup)[],
+): Promise<number> {
   let code = 0;
   // yargs lays out the page of help whenever a command runs, which takes longer than a warm fetch: not of options
   // that are hidden.
@@ -47,31 +83,18 @@ export async function main(argv: readonly string[]): Promise<number> {
       throw error ?? new UsageError(message ?? 'unknown option');
     });
   registerCommands(parser, commands, hidden, async (command, args) => {
-    code = await run(command, args as GlobalArguments);
+    code = await run(command, args as GlobalArguments, argv);
   });
-  try {
-    await parser.parseAsync();
-    return code;
-  } catch (error) {
-    if (!(error instanceof UsageError) && (error as Error).name !== 'YError') throw error;
-    writeError(
-      `stowage: ${(error as Error).message}\n  hint: stowage --help, stowage COMMAND --help\n`,
-    );
-    return 2;
-  }
+  await parser.parseAsync();
+  return code;
 }
 
-class UsageError extends Error {}
-
-async function run(command: Command, args: GlobalArguments): Promise<number> {
-  const twice = Object.entries(args).find(
-    ([name, value]) =>
-      Array.isArray(value) &&
-      command.options[name]?.type !== 'array' &&
-      name.length > 1 &&
-      name in command.options,
-  );
-  if (twice !== undefined) throw new UsageError(`--${twice[0]} is given more than once`);
+async function run(
+  command: Command,
+  args: GlobalArguments,
+  argv: readonly string[],
+): Promise<number> {
+  checkArguments({ ...globalOptions, ...command.options }, args as never, argv);
   const machine = surroundings(VERSION);
   if (!machine.ok) return finish(machine.failure, args);
   const abort = new AbortController();
@@ -112,20 +135,3 @@ function finish(failure: Failure, args: GlobalArguments): number {
   else writeError(`stowage: ${message}\n${hint === undefined ? '' : `  hint: ${hint}\n`}`);
   return code;
 }
-
-// A make that reads our output may go away first: that is no reason to leave a mount behind.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
-setDefaultResultOrder('ipv4first');
-main(hideBin(process.argv)).then(
-  (code) => {
-    process.exitCode = code;
-  },
-  (error: unknown) => {
-    const debug = process.argv.includes('--debug') || environment['STOWAGE_DEBUG'] === '1';
-    const { message, stack } = error as Error;
-    writeError(
-      `stowage: internal fault: ${debug ? (stack ?? message) : message}\n  hint: run again with --debug and report what it prints\n`,
-    );
-    process.exitCode = 1;
-  },
-);

@@ -95,5 +95,7 @@ export function classifyStatus(status: number, retryAfter?: number): FailureClas
 export function lastMessage(stderr: string): string {
   const line = stderr.trimEnd().split('\n').at(-1) ?? '';
   const framed = /\bmsg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1];
-  return redact(framed === undefined ? line : framed.replace(/\\(.)/g, '$1')).trim();
+  return redact(
+    framed === undefined ? line : framed.replace(/(?:\\[nt])+/g, ' ').replace(/\\(.)/g, '$1'),
+  ).trim();
 }

@@ -1,5 +1,5 @@
 import { open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { Descriptor } from '../model/descriptor.ts';
 import type { Digest } from '../model/digest.ts';
 import type { Context } from '../model/event.ts';
@@ -39,6 +39,9 @@ export interface Built {
 
 /** Free space, in bytes, under which a file system counts as full: what a failure in it was really about. */
 const FULL = 8 * 1024 * 1024;
+
+/** Bytes that Linux's file systems take for one name. */
+const LONGEST_NAME = 255;
 
 /**
  * Store and pins to data image, with no network. One build at a time writes an output: a second one waits. The
@@ -162,10 +165,19 @@ async function checkDirectory(directory: string, output: string): Promise<Result
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return expected('a file in a directory that exists');
     if (errorCode(error) === 'ENOTDIR') return expected('a file in a directory');
+    if (errorCode(error) === 'ENAMETOOLONG') return expected('a shorter path');
     return fail(fileFailure(error, directory, 'writing the data image'));
   }
-  const there = await stat(output).catch(() => undefined);
-  if (there !== undefined && !there.isFile()) return expected('a file, and no directory or device');
+  // The work directory's name is the longest that is made beside it.
+  if (Buffer.byteLength(basename(`${workDirectoryOf(output)}.lock`)) > LONGEST_NAME)
+    return expected('a shorter name');
+  for (const path of [output, dataDocumentOf(output)]) {
+    const there = await stat(path).catch(() => undefined);
+    if (there !== undefined && !there.isFile())
+      return expected(
+        path === output ? 'a file, and no directory or device' : `${path} to be a file, too`,
+      );
+  }
   return ok();
 }
 

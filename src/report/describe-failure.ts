@@ -12,7 +12,10 @@ export function describeFailure(failure: Failure): FailureText {
   switch (failure.reason) {
     case 'invalid-option':
       return {
-        message: `${failure.option} ${quote(failure.value)} can't be: expected ${failure.expected}`,
+        message:
+          failure.value === ''
+            ? `${failure.option} is not given, or empty: expected ${failure.expected}`
+            : `${failure.option} ${quote(failure.value)} can't be: expected ${failure.expected}`,
       };
     case 'invalid-document':
       return {

@@ -9,6 +9,15 @@ export function fileFailure(error: unknown, path: string, doing: string): Failur
     case 'ENOSPC':
     case 'EDQUOT':
       return { reason: 'no-space', where: path };
+    case 'ENAMETOOLONG':
+    case 'ELOOP':
+    case 'ENOTDIR':
+      return {
+        reason: 'invalid-option',
+        option: 'the path',
+        value: path,
+        expected: `one that the file system takes, while ${doing} (${errorCode(error) ?? ''})`,
+      };
     case undefined:
       throw error;
     default:

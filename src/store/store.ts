@@ -83,6 +83,9 @@ export async function createStore(directory: string): Promise<Result<Store>> {
     const code = errorCode(error);
     if (code === 'ENOTDIR' || code === 'EEXIST')
       return fail({ reason: 'store-invalid', store: directory, detail: 'it is not a directory' });
+    // mkdir makes whatever is missing above it, so what is there is a link to nowhere.
+    if (code === 'ENOENT')
+      return fail({ reason: 'store-invalid', store: directory, detail: 'it leads nowhere' });
     return fail(fileFailure(error, directory, 'making the store'));
   }
   return ok(storeAt(directory));
@@ -243,6 +246,7 @@ async function readFormat(directory: string): Promise<Result<number | undefined>
   } catch (error) {
     const code = errorCode(error);
     if (code === 'ENOTDIR') return invalid('it is not a directory');
+    if (code === 'EISDIR') return invalid(`its ${MARK} is a directory`);
     if (code !== 'ENOENT') return fail(unreadable(error, directory));
     return (await isUnused(directory))
       ? ok(undefined)

@@ -188,12 +188,12 @@ function withPartition(
     size = parsed;
   }
   if (args.label !== undefined) {
-    if (args.label === '' || Buffer.byteLength(args.label) > 16)
+    if (Buffer.byteLength(args.label) > 16 || /[{}/\s]|\p{Cc}/u.test(args.label))
       return fail({
         reason: 'invalid-option',
         option: '--label',
         value: args.label,
-        expected: 'at most 16 bytes',
+        expected: 'at most 16 bytes, with no white space, slash, brace or control character',
       });
     label = args.label;
   }

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { dataDocumentOf } from '../../load/build.ts';
 import type { TargetPins } from '../../model/pins.ts';
@@ -6,6 +7,7 @@ import { fail, ok } from '../../model/result.ts';
 import { targetKey } from '../../model/pins-document.ts';
 import { selectTarget } from '../../plan/select-target.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
+import { errorCode, fileFailure } from '../../store/file-failure.ts';
 import { verifyDataImage } from '../../verify/verify.ts';
 import { defineCommand } from '../command.ts';
 import { readDataDocument } from '../data-document.ts';
@@ -33,6 +35,8 @@ export const verifyCommand = defineCommand({
   },
   async run(args, surroundings) {
     const image = resolve(args.image ?? '');
+    const there = await lookAtImage(image);
+    if (!there.ok) return there;
     const beside = dataDocumentOf(image);
     const document = await readDataDocument(beside);
     // With pins given, data.json is only a convenience: it may be another's, or nobody's.
@@ -67,6 +71,20 @@ export const verifyCommand = defineCommand({
     });
   },
 });
+
+/** Before anything is opened: to open a pipe is to wait for whoever writes to it. */
+async function lookAtImage(file: string): Promise<Result<void>> {
+  const no = (detail: string): Result<never> =>
+    fail({ reason: 'invalid-document', kind: 'data image', file, problems: [{ detail }] });
+  try {
+    const found = await stat(file);
+    return found.isFile() || found.isBlockDevice() ? ok() : no('this is no file');
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return no('there is no such file');
+    return fail(fileFailure(error, file, 'reading the data image'));
+  }
+}
 
 /** The target of data.json, which must be the one that was asked for, if one was. */
 function checkTarget(pins: TargetPins, file: string, args: TargetArguments): Result<TargetPins> {
