@@ -269,9 +269,11 @@ async function fetch(
   const place = join(directory, `run-${runs++}`);
   await mkdir(place);
   const bundle = join(place, 'bundle.yaml');
+  // Of one image under two names only one is downloaded, and judged: a local one has a name of its own here.
+  const dind = from.startsWith('dir:') ? `docker://${registry.host}/home/signed:1` : from;
   writeFileSync(
     bundle,
-    `stowage: 1\nengine: { dind: "${from}" }\nimages: { a: { from: "${from}", tags: [a] } }\n`,
+    `stowage: 1\nengine: { dind: "${dind}" }\nimages: { a: { from: "${from}", tags: [a] } }\n`,
   );
   const store = join(place, 'store');
   const outcome = await runStowage(
