@@ -155,11 +155,13 @@ describe('a policy that wants a GPG signature', () => {
       { env: { ...process.env, GNUPGHOME: gpgHome, LC_ALL: 'C' } },
     );
     const identity = { type: 'exactReference', dockerReference: 'r.io/x/signed:1' };
-    const own = { ...signedBy(join(directory, 'key.gpg')), signedIdentity: identity };
-    const strict = writePolicy('dir', {}, { dir: { '': [own] } });
+    const requirement = { ...signedBy(join(directory, 'key.gpg')), signedIdentity: identity };
+    const strict = writePolicy('dir', {}, { dir: { '': [requirement] } });
     const { outcome, store } = await fetch(t, `dir:${at}`, strict);
     assert.equal(outcome.code, 0, outcome.stderr);
-    const layout = join(store, 'images', (await readdir(join(store, 'images')))[0] ?? '');
+    const names = await readdir(join(store, 'images'));
+    const own = names.find((name) => name.startsWith('docker.io_library_a_'));
+    const layout = join(store, 'images', own ?? '');
     assert.deepEqual(
       await readFile(join(layout, 'signatures', 'signature-1')),
       await readFile(join(at, 'signature-1')),
