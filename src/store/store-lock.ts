@@ -16,9 +16,11 @@ import { currentOwner, describeOwner, formatOwner, ownerState, parseOwner } from
  *
  *     <path>/lock/                 made by who holds the lock; its mtime is kept fresh while the holder lives
  *     <path>/owner-<uuid>.json     that holder: removed before `lock/` is, and never left behind by the living
+ *     <path>/trying-<uuid>.json    who is about to make it, until there is `owner-…` or somebody else was first
  *
  * A waiter on the holder's host knows for certain whether the holder lives, and takes a dead one's lock at
- * once: by renaming that very owner record, which only one waiter can. Other hosts' locks are taken over when
+ * once: by renaming that very owner record, which only one waiter can. A lock without an owner is that of one who tries
+ * and has not yet written it; if all who try are dead, so is its maker. Other hosts' locks are taken over when
  * their mtime is two minutes old, which outlasts NFS attribute caching and clocks that differ.
  *
  * A holder may lose its lock all the same: suspended, or its clock set. So nothing may rest on a lock but the
@@ -83,8 +85,10 @@ export async function tryLock(path: string, stale = STALE): Promise<Result<Attem
       if (held === undefined) continue;
       const owners = await readOwners(path);
       const living = owners.find(({ owner }) => ownerState(owner) !== 'dead');
-      if (living !== undefined || owners.length === 0) return ok({ holder: living?.owner });
-      await takeFromDead(path, held.ino, owners);
+      if (living !== undefined) return ok({ holder: living.owner });
+      const dead = owners.length > 0 ? owners : await readDeadTriers(path);
+      if (dead.length === 0) return ok({ holder: undefined });
+      await takeFromDead(path, held.ino, dead);
     }
   } catch (error) {
     return fail(fileFailure(error, path, 'locking'));
@@ -119,7 +123,9 @@ async function take(path: string, stale: number): Promise<Lock | undefined> {
   let release: () => Promise<void>;
   // Loaded when it is needed: a fetch that finds everything takes no lock.
   const { default: lockfile } = await import('proper-lockfile');
+  const trying = join(path, `trying-${randomUUID()}.json`);
   try {
+    await replaceFile(trying, formatOwner(currentOwner()), false);
     release = await lockfile.lock(path, {
       lockfilePath: directory,
       realpath: false,
@@ -133,6 +139,9 @@ async function take(path: string, stale: number): Promise<Lock | undefined> {
     });
   } catch (error) {
     const code = errorCode(error);
+    await unlink(trying).catch(() => undefined);
+    // Whoever released it meanwhile could not remove what held our record.
+    await rmdir(path).catch(() => undefined);
     // ENOENT: whoever released it removed `path` under us.
     if (code === 'ELOCKED' || code === 'ENOENT') return undefined;
     throw error;
@@ -140,8 +149,10 @@ async function take(path: string, stale: number): Promise<Lock | undefined> {
   try {
     await replaceFile(record, formatOwner(currentOwner()), false);
     state.held = true;
+    await unlink(trying).catch(() => undefined);
     await removeOthers(path, record);
   } catch (error) {
+    await unlink(trying).catch(() => undefined);
     await release().catch(() => undefined);
     throw error;
   }
@@ -201,6 +212,19 @@ async function readOwners(path: string): Promise<readonly OwnerRecord[]> {
   return records;
 }
 
+/** Those who tried, where all of them are dead; none where one may live, or has just become the owner. */
+async function readDeadTriers(path: string, besides = ''): Promise<readonly OwnerRecord[]> {
+  const records: OwnerRecord[] = [];
+  for (const name of await readdir(path).catch(() => [])) {
+    if (name.startsWith('owner-') && join(path, name) !== besides) return [];
+    if (!name.startsWith('trying-')) continue;
+    const owner = parseOwner(await readFile(join(path, name), 'utf8').catch(() => ''));
+    if (owner === undefined || ownerState(owner) !== 'dead') return [];
+    records.push({ path: join(path, name), owner });
+  }
+  return records;
+}
+
 /** Of all waiters that saw the dead owner, the one whose rename succeeds removes its lock. */
 async function takeFromDead(
   path: string,
@@ -222,6 +246,6 @@ async function takeFromDead(
 }
 
 async function removeOthers(path: string, own: string): Promise<void> {
-  for (const { path: other } of await readOwners(path))
+  for (const { path: other } of [...(await readOwners(path)), ...(await readDeadTriers(path, own))])
     if (other !== own) await unlink(other).catch(() => undefined);
 }

@@ -205,10 +205,10 @@ function watch(t: TestContext, store: string): Watcher {
   const blobs = join(store, 'blobs', 'sha256');
   const looked = new Map<string, string>();
   const wrong: string[] = [];
-  let stopped = false;
+  const state = { stopped: false };
   // Also when the test fails before it is stopped.
   t.after(() => {
-    stopped = true;
+    state.stopped = true;
   });
   const look = async (): Promise<void> => {
     for (const name of await readdir(blobs).catch(() => [])) {
@@ -224,7 +224,7 @@ function watch(t: TestContext, store: string): Watcher {
     }
   };
   const running = (async () => {
-    while (!stopped) {
+    while (!state.stopped) {
       await look();
       await sleep(2);
     }
@@ -233,7 +233,7 @@ function watch(t: TestContext, store: string): Watcher {
   return {
     seen: () => looked.size,
     stop: async () => {
-      stopped = true;
+      state.stopped = true;
       await running;
       assert.deepEqual(wrong, []);
     },

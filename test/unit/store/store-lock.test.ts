@@ -106,6 +106,28 @@ it('takes a dead one’s lock at once, and only one of many does', async () => {
   }
 });
 
+it('takes at once the lock of one who died before writing who it is, and no living one’s', async () => {
+  for (const [triers, taken] of [
+    [[dead], true],
+    [[dead, dead], true],
+    [[dead, currentOwner()], false],
+    [[elsewhere], false],
+    [[], false],
+  ] as const) {
+    const path = newPath();
+    await mkdir(join(path, 'lock'), { recursive: true });
+    for (const [index, owner] of triers.entries())
+      await writeFile(join(path, `trying-${index}.json`), formatOwner(owner));
+    const attempts = await Promise.all(Array.from({ length: 4 }, () => tryLock(path)));
+    const locks = attempts.flatMap((a) => (a.ok && 'lock' in a.value ? [a.value.lock] : []));
+    // Of four that look at once each may see another that tries; then it is the next look's.
+    if (taken && locks.length === 0) locks.push(await locked(path));
+    assert.equal(locks.length, taken ? 1 : 0, JSON.stringify(triers));
+    await locks[0]?.release();
+    if (taken) await assert.rejects(stat(path));
+  }
+});
+
 it('leaves a lock of another host alone until it is stale', async () => {
   const path = newPath();
   await leaveLock(path, elsewhere);
