@@ -50,7 +50,8 @@ export function networkAccess(
     return fail({
       reason: 'invalid-option',
       option: '--mirror',
-      value: wrongMirror,
+      // Whoever puts a password there should not read it in a log.
+      value: wrongMirror.replace(/^(\w+:\/\/)?[^@/]*@/, '$1…@'),
       expected: 'HOST[:PORT][/PATH], the host with a dot or a port: others mean docker.io',
     });
   for (const option of ['authfile', 'policy', 'cert-dir', 'registries-dir'] as const) {
