@@ -13,7 +13,12 @@ export function describeEvent(event: Event, debug: boolean): string | undefined 
     case 'fetch-started':
       return debug ? `${event.image}: fetching ${formatBytes(event.bytes)}` : undefined;
     case 'fetch-progress':
+      return undefined;
+    // Results: standard output has them.
     case 'fetched':
+    case 'pins-written':
+    case 'verified':
+    case 'built':
       return undefined;
     case 'fetch-finished':
       return `fetched ${event.image}: ${formatBytes(event.bytes)}`;
@@ -23,8 +28,6 @@ export function describeEvent(event: Event, debug: boolean): string | undefined 
       return debug ? `${event.tool}: ${redact(event.line)}` : undefined;
     case 'pinned':
       return `pinned ${event.name}: ${event.reference}`;
-    case 'pins-written':
-      return event.changed ? `wrote ${event.file}` : `${event.file} is up to date`;
     case 'fetch-planned':
       return event.missing === 0
         ? `all of ${event.images} images are in the store`
@@ -41,10 +44,6 @@ export function describeEvent(event: Event, debug: boolean): string | undefined 
       return `warning: could not ${event.what}, the next build will: ${describeFailure(event.failure).message}`;
     case 'reaped':
       return `removed a ${event.what} that a killed build left: ${event.name}`;
-    case 'verified':
-      return `${event.image}: ok, ${event.images} images, ${event.blobs} blobs, ${event.files} files are as pinned`;
-    case 'built':
-      return `${event.output}: ${formatBytes(event.size)}, ${event.images} images, in ${formatSeconds(event.elapsed)}`;
     case 'warning':
       return `warning: ${event.about}: ${event.detail}`;
     default:

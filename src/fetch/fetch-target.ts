@@ -40,6 +40,18 @@ export interface FetchSummary {
   readonly blobs: readonly Digest[];
 }
 
+/** What a fetch would do: names of images as in the bundle, paths of files. */
+export interface FetchPlan {
+  readonly images: number;
+  readonly files: number;
+  readonly missingImages: readonly string[];
+  readonly missingFiles: readonly string[];
+  /** What would be downloaded, each blob once. */
+  readonly bytes: number;
+  /** What an offline fetch would fail with. */
+  readonly first?: BlobBad;
+}
+
 const JOBS = 4;
 /** Stats and small reads at a time: the warm check. */
 const CHECKS = 16;
@@ -64,6 +76,9 @@ export async function fetchTarget(
   const { blobs, lackingImages, lackingFiles } = lacks.value;
   const bytes = bytesOf([...blobs, ...lackingFiles]);
   const missing = lackingImages.length;
+  const { first } = lacks.value;
+  // Offline nothing is going to be fetched.
+  if (first !== undefined && options.offline === true) return fail(first);
   context.report({ type: 'fetch-planned', images: images.value.length, missing, bytes });
   const counts = { images: images.value.length, files: Object.keys(pins.files).length };
   const done = (fetched: readonly Descriptor[], fileBytes: number): Result<FetchSummary> => {
@@ -72,12 +87,10 @@ export async function fetchTarget(
     context.report({ type: 'fetched', ...summary });
     return ok(summary);
   };
-  const first = lacks.value.first;
   if (first === undefined) {
     const written = await writeMissingLayouts(opened.value, images.value, context);
     return written.ok ? done([], 0) : written;
   }
-  if (options.offline === true) return fail(first);
 
   const created = await createStore(options.store);
   if (!created.ok) return created;
@@ -103,6 +116,29 @@ export async function fetchTarget(
     fetched.value.flat(),
     fetchedFiles.value.reduce((sum, size) => sum + size, 0),
   );
+}
+
+/** Looks as `fetchTarget` does, and changes nothing. */
+export async function planFetch(
+  pins: TargetPins,
+  options: Pick<FetchOptions, 'store' | 'dindPlatform' | 'locations'>,
+  context: Context,
+): Promise<Result<FetchPlan>> {
+  const images = imagesToFetch(pins, options.dindPlatform, options.locations);
+  if (!images.ok) return images;
+  const store = await openStore(options.store);
+  if (!store.ok) return store;
+  const lacks = await findMissing(store.value, images.value, pins, context);
+  if (!lacks.ok) return lacks;
+  const { blobs, lackingImages, lackingFiles, first } = lacks.value;
+  return ok({
+    images: images.value.length,
+    files: Object.keys(pins.files).length,
+    missingImages: lackingImages.map(({ owner }) => owner),
+    missingFiles: lackingFiles.map(({ path }) => path),
+    bytes: bytesOf([...blobs, ...lackingFiles]),
+    ...(first === undefined ? {} : { first }),
+  });
 }
 
 interface Missing {

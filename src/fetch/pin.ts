@@ -10,6 +10,7 @@ import type { Reference } from '../model/reference.ts';
 import { formatReference, withDigest } from '../model/reference.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
+import { staleDind, staleFile, staleImage } from '../plan/compare-pins.ts';
 import { DIND } from '../plan/fetch-plan.ts';
 import type { LocatedSource, Wanted, WantedFile, WantedImage } from '../plan/wanted.ts';
 import { createStore } from '../store/store.ts';
@@ -30,6 +31,8 @@ export interface PinOptions extends ImageAccess {
   readonly temporary?: string | undefined;
   /** Images and files at a time. */
   readonly jobs?: number | undefined;
+  /** Pins of before: each that still fits what is wanted is taken over, and nobody asked. */
+  readonly keep?: TargetPins | undefined;
 }
 
 const JOBS = 4;
@@ -51,24 +54,36 @@ export async function pinTarget(
   context: Context,
 ): Promise<Result<TargetPins>> {
   const jobs = options.jobs ?? JOBS;
+  const { keep } = options;
   const store = await storeFor(wanted, options);
   if (!store.ok) return store;
   const images = await inParallel(
     Object.entries(wanted.images),
     jobs,
     context,
-    async ([name, image], inner) =>
-      named(name, await pinImage(name, image, wanted.platform, options, inner)),
+    async ([name, image], inner) => {
+      const kept = keep?.images[name];
+      if (kept !== undefined && staleImage(name, image, kept).length === 0)
+        return ok([name, kept] as const);
+      return named(name, await pinImage(name, image, wanted.platform, options, inner));
+    },
   );
   if (!images.ok) return images;
-  const dind = await pinDind(wanted.dind, wanted.dindLocal, options, context);
+  const dind =
+    keep?.dind !== undefined && staleDind(wanted, keep.dind).length === 0
+      ? ok(keep.dind)
+      : await pinDind(wanted.dind, wanted.dindLocal, options, context);
   if (!dind.ok) return dind;
   const files = await inParallel(
     Object.entries(wanted.files),
     jobs,
     context,
-    async ([path, file], inner) =>
-      named(path, await pinFile(path, file, store.value, options, inner)),
+    async ([path, file], inner) => {
+      const kept = keep?.files[path];
+      if (kept !== undefined && staleFile(path, file, kept).length === 0)
+        return ok([path, kept] as const);
+      return named(path, await pinFile(path, file, store.value, options, inner));
+    },
   );
   if (!files.ok) return files;
   return ok({

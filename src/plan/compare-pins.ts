@@ -1,10 +1,10 @@
 import type { Digest } from '../model/digest.ts';
 import { digestOf } from '../model/digest.ts';
-import type { FilePin, TargetPins } from '../model/pins.ts';
+import type { DindPin, FilePin, ImagePin, TargetPins } from '../model/pins.ts';
 import type { Reference } from '../model/reference.ts';
 import { formatReference, nameOf, parseReference, taggedName } from '../model/reference.ts';
 import { unreachable } from '../model/result.ts';
-import type { LocatedSource, Wanted, WantedFile } from './wanted.ts';
+import type { LocatedSource, Wanted, WantedFile, WantedImage } from './wanted.ts';
 
 /**
  * Where the pins are of another state of the bundle: phrases in a fixed order, none where they fit. What tags mean by
@@ -19,40 +19,60 @@ export function stale(wanted: Wanted, pins: TargetPins): readonly string[] {
     );
   }
   for (const name of union(wanted.images, pins.images)) {
-    const where = `images.${name}`;
     const image = own(wanted.images, name);
     const pin = own(pins.images, name);
-    if (image === undefined) differences.push(`${where} is pinned and not in the bundle`);
-    else if (pin === undefined) differences.push(`${where} is not pinned`);
-    else {
-      differences.push(...sourceDifferences(where, image, pin, pin.index ?? pin.manifest.digest));
-      if ((pin.keptIndex !== undefined) !== (image.keepIndex === true && pin.index !== undefined)) {
-        const was = pin.keptIndex === undefined ? 'not pinned to be kept' : 'pinned to be kept';
-        const is = image.keepIndex === true ? 'wants it' : 'does not want it';
-        differences.push(`${where}: its index is ${was}, and the bundle ${is}`);
-      }
-      if (image.names.join(' ') !== [...pin.names].sort().join(' ')) {
-        differences.push(
-          `${where}: its names are pinned as ${pin.names.join(', ')}, and are ${image.names.join(', ')}`,
-        );
-      }
-    }
+    if (image === undefined) differences.push(`images.${name} is pinned and not in the bundle`);
+    else differences.push(...staleImage(name, image, pin));
   }
   for (const path of union(wanted.files, pins.files)) {
-    const where = `files.${path}`;
     const file = own(wanted.files, path);
     const pin = own(pins.files, path);
-    if (file === undefined) differences.push(`${where} is pinned and not in the bundle`);
-    else if (pin === undefined) differences.push(`${where} is not pinned`);
-    else differences.push(...fileDifferences(where, file, pin));
+    if (file === undefined) differences.push(`files.${path} is pinned and not in the bundle`);
+    else differences.push(...staleFile(path, file, pin));
   }
-  if (pins.dind === undefined) differences.push('the dind image is not pinned');
-  else {
-    const digest = pins.dind.index ?? Object.values(pins.dind.platforms)[0]?.manifest.digest;
-    const dind = { reference: wanted.dind, local: wanted.dindLocal };
-    differences.push(...sourceDifferences('engine.dind', dind, pins.dind, digest));
+  differences.push(...staleDind(wanted, pins.dind));
+  return differences;
+}
+
+/** Of one image: none where its pin fits, so that it can be kept when others are pinned anew. */
+export function staleImage(
+  name: string,
+  image: WantedImage,
+  pin: ImagePin | undefined,
+): readonly string[] {
+  const where = `images.${name}`;
+  if (pin === undefined) return [`${where} is not pinned`];
+  const differences = [...sourceDifferences(where, image, pin, pin.index ?? pin.manifest.digest)];
+  if ((pin.keptIndex !== undefined) !== (image.keepIndex === true && pin.index !== undefined)) {
+    const was = pin.keptIndex === undefined ? 'not pinned to be kept' : 'pinned to be kept';
+    const is = image.keepIndex === true ? 'wants it' : 'does not want it';
+    differences.push(`${where}: its index is ${was}, and the bundle ${is}`);
+  }
+  if (image.names.join(' ') !== [...pin.names].sort().join(' ')) {
+    differences.push(
+      `${where}: its names are pinned as ${pin.names.join(', ')}, and are ${image.names.join(', ')}`,
+    );
   }
   return differences;
+}
+
+export function staleFile(
+  path: string,
+  file: WantedFile,
+  pin: FilePin | undefined,
+): readonly string[] {
+  const where = `files.${path}`;
+  return pin === undefined ? [`${where} is not pinned`] : fileDifferences(where, file, pin);
+}
+
+export function staleDind(
+  wanted: Pick<Wanted, 'dind' | 'dindLocal'>,
+  pin: DindPin | undefined,
+): readonly string[] {
+  if (pin === undefined) return ['the dind image is not pinned'];
+  const digest = pin.index ?? Object.values(pin.platforms)[0]?.manifest.digest;
+  const dind = { reference: wanted.dind, local: wanted.dindLocal };
+  return sourceDifferences('engine.dind', dind, pin, digest);
 }
 
 /** What pinning anew changed, such as `core: 2026.8.3 sha256:01ba4719… → sha256:2c26b46b…`: for `pin --check`. */

@@ -1,15 +1,20 @@
-import type { TargetPins } from '../../model/pins.ts';
-import { parsePlatform } from '../../model/platform.ts';
-import type { Bundle } from '../../model/bundle.ts';
-import type { Pins } from '../../model/pins.ts';
-import type { Result } from '../../model/result.ts';
-import { ok } from '../../model/result.ts';
-import { fetchTarget } from '../../fetch/fetch-target.ts';
+import { fetchTarget, planFetch } from '../../fetch/fetch-target.ts';
+import type { FetchPlan } from '../../fetch/fetch-target.ts';
 import type { PinOptions } from '../../fetch/pin.ts';
+import type { Bundle } from '../../model/bundle.ts';
+import type { Failure } from '../../model/failure.ts';
+import type { Pins } from '../../model/pins.ts';
+import { targetKey } from '../../model/pins-document.ts';
+import { parsePlatform } from '../../model/platform.ts';
+import type { Result } from '../../model/result.ts';
+import { fail, ok } from '../../model/result.ts';
+import { moved } from '../../plan/compare-pins.ts';
+import { DIND } from '../../plan/fetch-plan.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
-import type { Surroundings } from '../command.ts';
+import type { Outcome, Surroundings } from '../command.ts';
 import { defineCommand } from '../command.ts';
 import { readBundleFiles, readPinsFile, putTarget } from '../inputs.ts';
+import { movesTable } from '../moves-table.ts';
 import {
   bundleOption,
   engineVersionOptions,
@@ -19,6 +24,7 @@ import {
   storeOption,
   targetOptions,
 } from '../options.ts';
+import { repinTarget } from '../repin.ts';
 import { networkAccess, resolveTarget } from '../resolve-target.ts';
 import type { PinnedTarget, TargetArguments } from '../target.ts';
 import { pinnedTarget } from '../target.ts';
@@ -56,39 +62,47 @@ export const fetchCommand = defineCommand({
     if (!builder.ok) return builder;
     const dry = args['dry-run'];
     const pinned = pinnedTarget(bundle.value, before.value, args.pins, args);
-    const frozen = args.frozen || args.offline || dry;
-    if (!pinned.ok && !frozen && pinned.failure.reason === 'pins-stale')
-      for (const detail of pinned.failure.differences)
-        surroundings.report({ type: 'warning', about: args.pins, detail });
-    const target =
-      pinned.ok || frozen || !mayPin(pinned.failure.reason)
-        ? pinned
-        : await pinNow(
-            bundle.value,
-            before.value,
-            args,
-            { ...access.value, store: args.store },
-            surroundings,
-          );
+    if (!pinned.ok && (args.frozen || args.offline || !mayPin(pinned.failure.reason)))
+      return pinned;
+    if (!pinned.ok && dry) return ok(describeUnpinned(pinned.failure, args.pins, bundle.value));
+    const target = pinned.ok
+      ? ok({ ...pinned.value, moved: undefined })
+      : await pinNow(
+          bundle.value,
+          before.value,
+          pinned.failure,
+          args,
+          { ...access.value, store: args.store },
+          surroundings,
+        );
     if (!target.ok) return target;
+    const options = {
+      ...access.value,
+      store: args.store,
+      locations: target.value.wanted,
+      offline: args.offline,
+      dindPlatform: builder.value,
+    };
+    if (dry) {
+      const plan = await planFetch(target.value.pins, options, surroundings);
+      if (!plan.ok) return plan;
+      // That is what it would end with.
+      const { first } = plan.value;
+      if (args.offline && first !== undefined) return fail(first);
+      return ok(describePlan(plan.value, args.store));
+    }
     const fetched = await fetchTarget(
       target.value.pins,
       target.value.wanted.files,
-      {
-        ...access.value,
-        store: args.store,
-        locations: target.value.wanted,
-        // A dry run only looks, and what it lacks is its answer.
-        offline: args.offline || dry,
-        dindPlatform: builder.value,
-      },
+      options,
       surroundings,
     );
     if (!fetched.ok) return fetched;
     const { images, files, downloaded } = fetched.value;
+    const { moved } = target.value;
     return ok({
-      text: `${args.store}: ${images} images and ${files} files, ${formatBytes(downloaded)} downloaded\n`,
-      json: fetched.value,
+      text: `${moved?.text ?? ''}${args.store}: ${images} images and ${files} files, the ${DIND} image among them${moved?.note ?? ''}, ${formatBytes(downloaded)} downloaded\n`,
+      json: { ...fetched.value, ...(moved === undefined ? {} : { moved: moved.changes }) },
     });
   },
 });
@@ -98,31 +112,82 @@ function mayPin(reason: string): boolean {
   return reason === 'no-pins' || reason === 'pins-stale' || reason === 'target-not-pinned';
 }
 
+/** What became of the pins: lines for people, and what the result's own line says of it. */
+interface Moved {
+  readonly text: string;
+  readonly note: string;
+  readonly changes: readonly string[];
+}
+
+/** Of stale pins what still fits stays as it is; a target that is not pinned is pinned whole. */
 async function pinNow(
   bundle: Bundle,
   before: Pins | undefined,
+  why: Failure,
   args: TargetArguments & { readonly pins: string },
   access: PinOptions,
   surroundings: Surroundings,
-): Promise<Result<PinnedTarget>> {
-  const only = Object.values(before?.targets ?? {});
-  const stale = only.length === 1 ? only[0] : undefined;
-  const resolved = await resolveTarget(bundle, completed(args, stale), access, surroundings);
+): Promise<Result<PinnedTarget & { readonly moved: Moved }>> {
+  const old = why.reason === 'pins-stale' ? before?.targets[why.target] : undefined;
+  if (why.reason === 'pins-stale')
+    for (const detail of why.differences)
+      surroundings.report({ type: 'warning', about: `${args.pins} is stale`, detail });
+  const resolved =
+    old === undefined
+      ? await resolveTarget(bundle, args, access, surroundings)
+      : await repinTarget(bundle, old, args, access, surroundings);
   if (!resolved.ok) return resolved;
-  const written = await putTarget(args.pins, resolved.value.pins, surroundings);
+  const { pins } = resolved.value;
+  const written = await putTarget(args.pins, pins, surroundings);
   if (!written.ok) return written;
   surroundings.report({ type: 'pins-written', file: args.pins, changed: written.value });
-  return resolved;
+  const key = targetKey(pins.target);
+  const changes = old === undefined ? [] : moved(old, pins);
+  const text =
+    old === undefined
+      ? ''
+      : `${args.pins}: ${key}: what was stale is pinned anew, the rest stays\n${changes.length === 0 ? '' : movesTable(changes)}`;
+  const note = old === undefined ? `, pinned now in ${args.pins}` : '';
+  return ok({ ...resolved.value, moved: { text, note, changes } });
 }
 
-/** With pins of one target and no choice made, that target is meant. */
-function completed(args: TargetArguments, only: TargetPins | undefined): TargetArguments {
-  if (only === undefined || args.platform !== undefined) return args;
-  const { platform, machine, set } = only.target;
+/** A dry run resolves nothing: it can name what would be pinned, and not yet what that comes to. */
+function describeUnpinned(why: Failure, file: string, bundle: Bundle): Outcome {
+  const differences = why.reason === 'pins-stale' ? why.differences : [];
+  const images = Object.keys(bundle.images);
+  const files = Object.keys(bundle.extraFiles);
+  const lines =
+    why.reason === 'pins-stale'
+      ? [
+          `${file}: ${why.target}: would be pinned anew where it is stale:`,
+          ...differences.map((difference) => `  ${difference}`),
+        ]
+      : [
+          `${file}: ${why.reason === 'no-pins' ? 'does not exist' : 'has no pins for this target'}; would be pinned first:`,
+          `  images: ${listed(images)}, and the dind image`,
+          `  files:  ${listed(files)}`,
+        ];
   return {
-    ...args,
-    platform,
-    machine: args.machine ?? machine,
-    set: [...Object.entries(set).map(([name, value]) => `${name}=${value}`), ...(args.set ?? [])],
+    text: [...lines, 'what that downloads is known once it is pinned', ''].join('\n'),
+    json: { pinned: false, why: why.reason, differences, images, files },
   };
+}
+
+function describePlan(plan: FetchPlan, store: string): Outcome {
+  const { images, files, missingImages, missingFiles, bytes } = plan;
+  const all = `${images} images and ${files} files, the ${DIND} image among them`;
+  const text =
+    plan.first === undefined
+      ? `${store}: all of ${all} are there, nothing would be downloaded\n`
+      : [
+          `${store}: of ${all}, ${formatBytes(bytes)} would be downloaded:`,
+          `  images: ${listed(missingImages)}`,
+          `  files:  ${listed(missingFiles)}`,
+          '',
+        ].join('\n');
+  return { text, json: { pinned: true, images, files, missingImages, missingFiles, bytes } };
+}
+
+function listed(names: readonly string[]): string {
+  return names.length === 0 ? 'none' : names.join(', ');
 }

@@ -1,7 +1,7 @@
 import type { PinOptions } from '../../fetch/pin.ts';
 import type { Bundle } from '../../model/bundle.ts';
 import type { Pins, TargetPins } from '../../model/pins.ts';
-import { targetKey } from '../../model/pins-document.ts';
+import { formatPins, targetKey } from '../../model/pins-document.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { moved } from '../../plan/compare-pins.ts';
@@ -63,12 +63,13 @@ export const pinCommand = defineCommand({
     const key = targetKey(updated.value.target);
     const old = before.value?.targets[key];
     const changes = old === undefined ? [] : moved(old, updated.value);
+    // Values of the catalog that no image shows are no move, and yet a change of the file.
     const differs = old === undefined || changes.length > 0;
     const table = old === undefined ? '' : changes.length > 0 ? movesTable(changes) : '';
     if (args.check) {
       const says =
         old === undefined
-          ? `${key} is not pinned yet`
+          ? `${key} is not pinned yet: everything is new`
           : differs
             ? `${key}: ${changes.length} newer than pinned`
             : `${key}: nothing is newer`;
@@ -79,17 +80,31 @@ export const pinCommand = defineCommand({
       });
     }
     const dry = args['dry-run'];
-    const written = dry ? ok(differs) : await putTarget(args.pins, updated.value, surroundings);
+    const written = dry
+      ? ok(old === undefined || !sameText(old, updated.value))
+      : await putTarget(args.pins, updated.value, surroundings);
     if (!written.ok) return written;
     if (!dry)
       surroundings.report({ type: 'pins-written', file: args.pins, changed: written.value });
-    const what = written.value ? (dry ? 'would change' : 'written') : 'unchanged';
+    const what = describeChange(old !== undefined, changes.length, written.value, dry);
     return ok({
       text: `${args.pins}: ${key}: ${what}\n${table}`,
       json: { target: key, changed: written.value, moved: changes, pins: updated.value },
     });
   },
 });
+
+function describeChange(pinned: boolean, changes: number, written: boolean, dry: boolean): string {
+  const would = dry ? 'would be ' : '';
+  if (!pinned) return `${would}pinned for the first time`;
+  if (changes > 0) return dry ? `${changes} would change` : `${changes} changed`;
+  return written ? `${would}written anew, the same digests` : 'unchanged';
+}
+
+function sameText(a: TargetPins, b: TargetPins): boolean {
+  const text = (target: TargetPins): string => formatPins({ targets: { same: target } });
+  return text(a) === text(b);
+}
 
 /** docs/exit-codes.md. */
 const NEWER = 8;
