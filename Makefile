@@ -13,13 +13,14 @@ TSX := node --import tsx
 INSTALLED := node_modules/.package-lock.json
 SOURCES := $(shell find src schema -type f)
 
-.PHONY: help demo test soak build lint format clean setup-build setup-demo setup-test
+.PHONY: help demo test soak bench build lint format clean setup-build setup-demo setup-test
 
 help:
 	@echo 'make demo     from a sample bundle to a verified data image, and boots it'
 	@echo '              BUNDLE=bundle.yaml PLATFORM=linux/arm64 MACHINE=… take your own'
 	@echo 'make test     all checks and tests; installs what this machine lacks'
 	@echo 'make soak     the same with the full counts of rounds, cases and mutations'
+	@echo 'make bench    what fetching costs, against one image after the other: docs/benchmarks.md'
 	@echo 'make build    dist/stowage.mjs'
 	@echo 'make lint     the linter, the formatter, the types'
 	@echo 'make format   lets the formatter and the linter mend what they can'
@@ -36,6 +37,10 @@ test: setup-test
 
 soak: export STOWAGE_SOAK = 1
 soak: test
+
+bench: setup-test
+	@$(MAKE) --no-print-directory build
+	@$(TSX) bench/fetch.ts
 
 build: setup-build
 	@$(MAKE) --no-print-directory dist/stowage.mjs

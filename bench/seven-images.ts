@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeImage, makeLayer, noise, writeLayout } from '../test/rig/image.ts';
+import type { Content, Image, Layer } from '../test/rig/image.ts';
+import { programOwner } from '../test/rig/owner.ts';
+import { push, pushFrom } from '../test/rig/publish.ts';
+import type { Registry } from '../test/rig/registry.ts';
+import { temporaryTree } from '../test/rig/temporary-tree.ts';
+
+/**
+ * Seven images shaped like HAOS's set: 16 unique layers of about 196 MB compressed and 560 MB unpacked, of which
+ * one, the base of 16 MB, is in all seven. Byte for byte the same in every run.
+ */
+export interface SevenImages {
+  readonly images: ReadonlyMap<string, Image>;
+  /** Bytes of all blobs, each once. */
+  readonly uniqueBytes: number;
+  /** Bytes of the blobs of each image, summed: what one download an image moves. */
+  readonly separateBytes: number;
+  readonly layers: number;
+}
+
+/** Megabytes, compressed, of each image's own layers above the base. */
+const OWN: Readonly<Record<string, readonly number[]>> = {
+  supervisor: [38, 20, 6],
+  core: [14, 6, 4],
+  cli: [12, 4],
+  dns: [10, 6],
+  audio: [18, 8],
+  multicast: [9],
+  observer: [13, 12],
+};
+const BASE = 16;
+const MEGABYTE = 1_000_000;
+
+/** Publishes the seven as `bench/NAME:1`. */
+export async function pushSevenImages(
+  registry: Registry,
+  platform: string,
+  scale = 1,
+): Promise<SevenImages> {
+  let seed = 7_000;
+  const layer = async (megabytes: number): Promise<Layer> => {
+    seed += 1;
+    const size = Math.floor(megabytes * MEGABYTE * scale);
+    return makeLayer({
+      // What is in images shrinks to about a third: noise, and as much again twice of what gzip swallows.
+      [`usr/lib/noise-${seed}`]: noise(seed, size),
+      [`usr/share/text-${seed}`]: Buffer.alloc(Math.floor(size * 1.85), `line ${seed}\n`),
+    });
+  };
+  const base = await layer(BASE);
+  const images = new Map<string, Image>();
+  for (const [name, own] of Object.entries(OWN)) {
+    const layers = [base];
+    for (const megabytes of own) layers.push(await layer(megabytes));
+    const image = await makeImage({ platform, layers });
+    await push(registry, `bench/${name}:1`, image);
+    images.set(name, image);
+  }
+  const sizes = new Map<string, number>();
+  let separateBytes = 0;
+  for (const image of images.values())
+    for (const [digest, blob] of image.blobs) {
+      sizes.set(digest, blob.length);
+      separateBytes += blob.length;
+    }
+  return {
+    images,
+    uniqueBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0),
+    separateBytes,
+    layers: new Set([...images.values()].flatMap((image) => image.layers.map((l) => l.digest)))
+      .size,
+  };
+}
+
+/** Publishes `bench/large:1`: one layer of `size` bytes that is never in memory, and on disk only in the registry. */
+export async function pushLargeImage(
+  registry: Registry,
+  platform: string,
+  size: number,
+): Promise<void> {
+  const owner = programOwner();
+  try {
+    const layout = join(temporaryTree(owner), 'layout');
+    const blobs = join(layout, 'blobs', 'sha256');
+    await mkdir(blobs, { recursive: true });
+    const path = join(layout, 'layer');
+    await writeFile(path, '');
+    const file = await open(path, 'r+');
+    // A hole: what its bytes are does not matter to who hashes and moves them.
+    await file.truncate(size);
+    await file.close();
+    const hash = createHash('sha256');
+    for await (const chunk of createReadStream(path, { highWaterMark: MEGABYTE }))
+      hash.update(chunk as Buffer);
+    const digest = `sha256:${hash.digest('hex')}`;
+    const content = await largeContent(platform, digest, size);
+    await writeLayout(layout, content);
+    await rename(path, join(blobs, digest.slice('sha256:'.length)));
+    await pushFrom(registry, 'bench/large:1', `oci:${layout}:image`);
+  } finally {
+    await owner.end();
+  }
+}
+
+async function largeContent(platform: string, digest: string, size: number): Promise<Content> {
+  // makeImage wants the bytes; the rest of what it makes is what is needed.
+  const layer = { blob: new Uint8Array(0), digest, diffId: digest, compressed: false };
+  const image = await makeImage({ platform, layers: [layer] });
+  const blobs = new Map(image.blobs);
+  blobs.delete(digest);
+  const manifest = JSON.parse(
+    Buffer.from(blobs.get(image.descriptor.digest) ?? '').toString('utf8'),
+  ) as { layers: { size: number }[] };
+  blobs.delete(image.descriptor.digest);
+  for (const part of manifest.layers) part.size = size;
+  const bytes = Buffer.from(JSON.stringify(manifest));
+  const own = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  blobs.set(own, bytes);
+  return { descriptor: { ...image.descriptor, digest: own, size: bytes.length }, blobs };
+}
