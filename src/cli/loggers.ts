@@ -85,7 +85,8 @@ export function prettyLogger(write: Write, options: LoggerOptions, screen: Scree
         sum + Math.max(1, Math.ceil(Array.from(line).length / Math.max(1, screen.columns))),
       0,
     );
-    return `\r${rows > 1 ? `\x1b[${rows - 1}A` : ''}\x1b[J`;
+    // Line by line: what is erased at once from the top, tmux keeps in its history.
+    return `\r\x1b[K${'\x1b[1A\x1b[K'.repeat(rows - 1)}`;
   };
   const draw = (above: string): void => {
     const lines = progressLines(progress, screen);

@@ -238,15 +238,14 @@ class Terminal {
   write(text: string): void {
     this.writes += 1;
     // eslint-disable-next-line no-control-regex -- a terminal's escapes are what this is about
-    for (const [part, up] of text.matchAll(/\x1b\[(\d+)A|\x1b\[J|\r|\n|[^\x1b\r\n]+/g)) {
+    for (const [part, up] of text.matchAll(/\x1b\[(\d+)A|\x1b\[K|\r|\n|[^\x1b\r\n]+/g)) {
       if (up !== undefined) this.#row -= Number(up);
       else if (part === '\r') this.#column = 0;
       else if (part === '\n') {
         this.#row += 1;
         this.#column = 0;
         this.#lines[this.#row] ??= '';
-      } else if (part === '\x1b[J') {
-        this.#lines.length = this.#row + 1;
+      } else if (part === '\x1b[K') {
         this.#lines[this.#row] = (this.#lines[this.#row] ?? '').slice(0, this.#column);
       } else {
         assert(this.#row >= 0, 'the cursor left the screen');
@@ -257,12 +256,13 @@ class Terminal {
       }
     }
     // eslint-disable-next-line no-control-regex -- as above
-    assert.equal(text.replace(/\x1b\[\d+A|\x1b\[J/g, '').includes('\x1b'), false);
+    assert.equal(text.replace(/\x1b\[\d+A|\x1b\[K/g, '').includes('\x1b'), false);
   }
 
   resize(columns: number): void {
     this.columns = columns;
-    const wrapped = this.#lines.map((line) =>
+    // The cursor is behind the last line that is drawn.
+    const wrapped = this.#lines.slice(0, this.#row + 1).map((line) =>
       line === '' ? [''] : (line.match(new RegExp(`.{1,${columns}}`, 'g')) ?? ['']),
     );
     const last = wrapped.at(-1)?.at(-1) ?? '';
