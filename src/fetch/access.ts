@@ -254,7 +254,13 @@ export async function askOnce<T>(
       if (answer.failure.kind === 'final') return failed(answer.failure.failure);
       const told = judge(what, answer.failure.class, answer.failure.detail, mismatched);
       if (told.why === undefined) return { outcome: 'temporary', ...told };
-      return failed({ reason: 'registry-refused', what, why: told.why, detail: told.detail });
+      return failed({
+        reason: 'registry-refused',
+        what,
+        why: told.why,
+        detail: told.detail,
+        by: 'address',
+      });
     },
     access.sleep,
   );

@@ -31,6 +31,11 @@ const TABLE: readonly (readonly [RegExp, FailureClass])[] = [
     { kind: 'mismatch' },
   ],
   [/source image rejected|error loading trust policy/i, { kind: 'refused', why: 'untrusted' }],
+  // An authfile that this user may not read.
+  [
+    /(?:open|stat|read) \S*(?:auth|config)\.json: permission denied/i,
+    { kind: 'refused', why: 'unauthorized' },
+  ],
   // An authfile that is not JSON, a credential helper that fails.
   [
     /getting username and password|error getting credentials/i,
@@ -91,11 +96,14 @@ export function classifyStatus(status: number, retryAfter?: number): FailureClas
   return { kind: 'refused', why: 'unsupported' };
 }
 
+/** What skopeo says of every image that it can't read: nothing is wrong with the name. */
+const PREFIX = /^Error parsing image name "[^"]*": /;
+
 /** skopeo's last message without logrus's frame, secrets taken out. */
 export function lastMessage(stderr: string): string {
   const line = stderr.trimEnd().split('\n').at(-1) ?? '';
   const framed = /\bmsg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1];
-  return redact(
-    framed === undefined ? line : framed.replace(/(?:\\[nt])+/g, ' ').replace(/\\(.)/g, '$1'),
-  ).trim();
+  const message =
+    framed === undefined ? line : framed.replace(/(?:\\[nt])+/g, ' ').replace(/\\(.)/g, '$1');
+  return redact(message.replace(PREFIX, '')).trim();
 }

@@ -202,6 +202,8 @@ export interface RegistryRefused {
   readonly why:
     'unauthorized' | 'denied' | 'not-found' | 'unsupported' | 'wrong-content' | 'untrusted';
   readonly detail: string;
+  /** What was asked for by its own address: a file or the catalog, of which no registry knows. */
+  readonly by?: 'address';
 }
 
 export interface PlatformNotOffered {

@@ -80,7 +80,10 @@ function describeType(
   if (wanted.includes('string') && (typeof data === 'number' || typeof data === 'boolean')) {
     const written = source ?? String(data);
     const kind = typeof data === 'number' ? 'a number' : 'true or false';
-    return `${written} is ${kind} here, not text; put it in quotes: "${written}"`;
+    // Whoever writes 644 means 0644.
+    const pattern = new RegExp(typeof parent['pattern'] === 'string' ? parent['pattern'] : '');
+    const meant = !pattern.test(written) && pattern.test(`0${written}`) ? `0${written}` : written;
+    return `${written} is ${kind} here, not text; put it in quotes: "${meant}"`;
   }
   return `${shorten(data)} is not ${describeWanted(parent)}`;
 }

@@ -37,7 +37,7 @@ export function setProblem(
       value: given,
       expected,
     });
-    if (known.length === 0) return invalid('nothing: the bundle has no variables');
+    if (known.length === 0) return invalid('no --set, since the bundle has no variables');
     if (!known.includes(name)) {
       const nearest = nearestName(name, known);
       const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`;

@@ -1,4 +1,4 @@
-import type { DocumentProblem, Failure } from '../model/failure.ts';
+import type { DocumentProblem, Failure, InvalidDocument } from '../model/failure.ts';
 import { unreachable } from '../model/result.ts';
 
 /** One failure for people: what failed, on what, why (several lines where it must be), and what to do next. */
@@ -22,7 +22,7 @@ export function describeFailure(failure: Failure): FailureText {
         message: lines(
           failure.problems.map((problem) => `${failure.file}${describeProblem(problem)}`),
         ),
-        hint: DOCUMENT_HINTS[failure.kind],
+        hint: documentHint(failure),
       };
     case 'bundles-disagree':
       return {
@@ -131,8 +131,8 @@ export function describeFailure(failure: Failure): FailureText {
       };
     case 'registry-refused':
       return {
-        message: `${failure.what}: ${REFUSALS[failure.why]}: ${failure.detail}`,
-        hint: REFUSAL_HINTS[failure.why],
+        message: `${failure.what}: ${(failure.by === 'address' ? ADDRESS_REFUSALS : REFUSALS)[failure.why]}: ${failure.detail}`,
+        hint: (failure.by === 'address' ? ADDRESS_HINTS : REFUSAL_HINTS)[failure.why],
       };
     case 'platform-not-offered':
       return {
@@ -233,6 +233,42 @@ const REFUSAL_HINTS = {
   untrusted:
     'have it signed, or look at the policy (--policy) and where signatures are (--registries-dir)',
 } as const;
+
+/** The same for files and catalogs, which have neither tags nor accounts. */
+const ADDRESS_REFUSALS = {
+  ...REFUSALS,
+  unauthorized: 'the server wants credentials',
+  denied: 'the server denies access',
+  'wrong-content': 'it is not what was pinned',
+} as const;
+
+const ADDRESS_HINTS = {
+  unauthorized:
+    'stowage has none for addresses: serve it openly, or keep the file beside the bundle',
+  denied: 'check the address in the bundle, or keep the file beside the bundle',
+  'not-found': 'check the address or path in the bundle',
+  unsupported: 'check the address in the bundle: open it with a browser or curl',
+  'wrong-content':
+    'if it was changed on purpose, run `stowage pin` and review what changes; else bring the old content back',
+  untrusted: 'check the address in the bundle',
+} as const;
+
+/** A file that can't be read says nothing of what should be in it. */
+function documentHint({ kind, problems }: InvalidDocument): string {
+  const [problem, ...others] = problems;
+  if (problem !== undefined && others.length === 0 && problem.line === undefined) {
+    const option = kind === 'bundle' ? '-b' : kind === 'pins' ? '-p' : undefined;
+    const given = option === undefined ? 'its path' : `the path given with ${option}`;
+    switch (problem.detail) {
+      case 'there is no such file':
+      case 'no right to read it':
+        return `check ${given}`;
+      case 'this is a directory':
+        return `name a file: check ${given}`;
+    }
+  }
+  return DOCUMENT_HINTS[kind];
+}
 
 function describeProblem({ line, column, path, detail }: DocumentProblem): string {
   const position = line === undefined ? '' : `:${line}${column === undefined ? '' : `:${column}`}`;

@@ -47,6 +47,21 @@ it('classifyStatus knows what may pass', () => {
     assert.equal(classifyStatus(status).kind, 'refused', String(status));
 });
 
+it('lastMessage leaves out what skopeo puts before everything, and its escapes', () => {
+  const stderr =
+    'level=fatal msg="Error parsing image name \\"docker://r.example/x:1\\": getting username and password: 1 error occurred:\\n\\t* open /run/containers/0/auth.json: permission denied\\n\\n"';
+  assert.equal(
+    lastMessage(stderr),
+    'getting username and password: 1 error occurred: * open /run/containers/0/auth.json: permission denied',
+  );
+});
+
+it('an authfile that may not be read is not a matter of time', () => {
+  const stderr =
+    'level=fatal msg="reading manifest 1 in r.example/x: stat /run/containers/1000/auth.json: permission denied"';
+  assert.deepEqual(classifySkopeo(stderr), { kind: 'refused', why: 'unauthorized' });
+});
+
 it('lastMessage takes off the frame and secrets', () => {
   const stderr =
     'time="t" level=fatal msg="Get \\"https://joe:s3cret@r.example/v2/?token=abcdef\\": EOF"\n';

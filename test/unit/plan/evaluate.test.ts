@@ -129,7 +129,7 @@ const REFUSED: readonly (readonly [string, string, Partial<EvaluateOptions>, str
     'any variable where there is none',
     '',
     { set: { a: '1' } },
-    '--set a=1: nothing: the bundle has no variables',
+    '--set a=1: no --set, since the bundle has no variables',
   ],
   [
     'a far-off variable',
