@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, it } from 'node:test';
+import { makeImage, makeIndex } from '../rig/image.ts';
+import { fileOwner } from '../rig/owner.ts';
+import { push } from '../rig/publish.ts';
+import type { Registry } from '../rig/registry.ts';
+import { startRegistry } from '../rig/registry.ts';
+import { runStowage } from '../rig/stowage.ts';
+import { temporaryTree } from '../rig/temporary-tree.ts';
+
+/** `stowage pin` as a tool of releases: what moved, and moving one image alone. */
+const owner = fileOwner();
+let registry: Registry;
+let directory: string;
+let bundle: string;
+let catalog: string;
+
+before(async () => {
+  registry = await startRegistry(owner);
+  directory = temporaryTree(owner);
+  bundle = join(directory, 'product.yaml');
+  catalog = join(directory, 'catalog.json');
+  for (const [name, tag] of [
+    ['app', '1'],
+    ['web', '1'],
+    ['web', '2'],
+    ['db', '1'],
+    ['db', '2'],
+  ] as const)
+    await publish(name, tag, `${name} ${tag}`);
+  await publish('dind', '28', 'dind');
+  await writeFile(catalog, JSON.stringify({ web: '1', db: '1' }));
+  const from = (name: string, tag: string): string =>
+    `docker://${registry.host}/home/${name}:${tag}`;
+  const lines = [
+    'stowage: 1',
+    `catalog: ${JSON.stringify(catalog)}`,
+    'partition: { label: data, size: auto }',
+    `engine: { version: "28.5.2", dind: "${from('dind', '28')}" }`,
+    'images:',
+    `  app: { from: "${from('app', '1')}" }`,
+    `  web: { from: "${from('web', '{catalog.web}')}" }`,
+    `  db: { from: "${from('db', '{catalog.db}')}" }`,
+  ];
+  await writeFile(bundle, `${lines.join('\n')}\n`);
+});
+
+async function publish(name: string, tag: string, content: string): Promise<void> {
+  const image = await makeImage({ platform: 'linux/amd64', layers: [{ content }] });
+  await push(registry, `home/${name}:${tag}`, makeIndex({ 'linux/amd64': image }));
+}
+
+it('tells what moved in a table, and moves one image without asking for another', async (t) => {
+  const pins = join(directory, 'pins.json');
+  const pin = (...more: readonly string[]): ReturnType<typeof runStowage> =>
+    runStowage(t, ['pin', '-b', bundle, '-p', pins, ...more]);
+  const platform = ['--platform', 'linux/amd64'];
+
+  const unpinned = await pin(...platform, '--check');
+  assert.equal(unpinned.code, 8);
+  assert.match(unpinned.stdout, /linux\/amd64 is not pinned yet/);
+  assert.equal((await pin(...platform)).code, 0);
+  const same = await pin(...platform, '--check');
+  assert.deepEqual([same.code, same.stdout], [0, `${pins}: linux/amd64: nothing is newer\n`]);
+
+  // The same tag built again, and two new versions in the catalog.
+  await publish('app', '1', 'app built again');
+  await writeFile(catalog, JSON.stringify({ web: '2', db: '2' }));
+  const before = await readFile(pins, 'utf8');
+  const check = await pin(...platform, '--check');
+  assert.equal(check.code, 8, check.stderr);
+  assert.equal(await readFile(pins, 'utf8'), before);
+  const rows = check.stdout.trimEnd().split('\n').slice(1);
+  const short = 'sha256:[0-9a-f]{12}…';
+  assert.equal(rows.length, 4, check.stdout);
+  assert.match(rows[0] ?? '', /^what +pinned +now$/);
+  assert.match(rows[1] ?? '', new RegExp(`^app +1 ${short} +${short}$`));
+  assert.match(rows[2] ?? '', new RegExp(`^db +1 ${short} +2 ${short}$`));
+  assert.match(rows[3] ?? '', new RegExp(`^web +1 ${short} +2 ${short}$`));
+
+  // The pins have one target, so it need not be named.
+  await registry.forget();
+  const updated = await pin('--update', 'web');
+  assert.equal(updated.code, 0, updated.stderr);
+  const asked = (await registry.requests()).map(({ path }) => path);
+  assert(asked.some((path) => path.includes('/home/web/')));
+  assert.deepEqual(
+    asked.filter((path) => path !== '/v2/' && !path.includes('/home/web/')),
+    [],
+  );
+  const images = await imagesIn(pins);
+  const old = JSON.parse(before) as {
+    targets: Record<string, { images: Record<string, unknown> }>;
+  };
+  assert.match(images['web']?.reference ?? '', /home\/web:2@/);
+  for (const name of ['app', 'db'])
+    assert.deepEqual(images[name], old.targets['linux/amd64']?.images[name]);
+  const catalogOf = (JSON.parse(await readFile(pins, 'utf8')) as WithCatalog).targets[
+    'linux/amd64'
+  ];
+  assert.deepEqual(catalogOf.catalog.values, { db: '1', web: '2' });
+
+  // What is written is of the bundle: nothing calls it stale.
+  const store = join(directory, 'store');
+  const fetched = await runStowage(t, ['fetch', '-b', bundle, '-p', pins, '-s', store, '--frozen']);
+  assert.equal(fetched.code, 0, fetched.stderr);
+  const left = await pin(...platform, '--check', '--update', 'web');
+  assert.equal(left.code, 0, left.stdout);
+
+  const unknown = await pin('--update', 'wbe');
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.stderr, /an image of the bundle: app, web, db/);
+});
+
+it('notices a reference that a bot has edited, says what to do, and does it', async (t) => {
+  const pins = join(directory, 'edited.json');
+  const target = ['-b', bundle, '-p', pins, '--platform', 'linux/amd64'];
+  assert.equal((await runStowage(t, ['pin', ...target])).code, 0);
+  await publish('app', '1', 'app built a third time');
+  const digest = (await imagesIn(pins))['app']?.reference.split('@')[1] ?? '';
+  const now = await fetch(`${registry.url}/v2/home/app/manifests/1`, {
+    headers: { Accept: 'application/vnd.oci.image.index.v1+json' },
+  });
+  const moved = now.headers.get('docker-content-digest') ?? '';
+  assert.notEqual(moved, digest);
+  const text = await readFile(pins, 'utf8');
+  await writeFile(pins, text.replace(`home/app:1@${digest}`, `home/app:1@${moved}`));
+
+  const store = join(directory, 'edited-store');
+  const frozen = await runStowage(t, ['fetch', ...target, '-s', store, '--frozen']);
+  assert.equal(frozen.code, 2);
+  assert.match(
+    frozen.stderr,
+    /images\.app: its reference says .*, and the digests beside it are of/,
+  );
+  assert.match(frozen.stderr, /stowage pin/);
+  const updated = await runStowage(t, ['pin', ...target, '--update', 'app']);
+  assert.equal(updated.code, 0, updated.stderr);
+  assert.match((await imagesIn(pins))['app']?.reference ?? '', new RegExp(moved));
+  assert.equal((await runStowage(t, ['fetch', ...target, '-s', store, '--frozen'])).code, 0);
+});
+
+interface WithCatalog {
+  readonly targets: { 'linux/amd64': { catalog: { values: Record<string, string> } } };
+}
+
+async function imagesIn(pins: string): Promise<Record<string, { reference: string } | undefined>> {
+  const document = JSON.parse(await readFile(pins, 'utf8')) as {
+    targets: Record<string, { images: Record<string, { reference: string }> }>;
+  };
+  return document.targets['linux/amd64']?.images ?? {};
+}
