@@ -4,6 +4,7 @@ import type { Options } from 'yargs';
 import type { Command, CommandGroup } from '../src/cli/command.ts';
 import { isGroup } from '../src/cli/command.ts';
 import { commands } from '../src/cli/commands/index.ts';
+import { EXAMPLES, PLACEHOLDERS } from '../src/cli/examples.ts';
 import { globalOptions } from '../src/cli/options.ts';
 
 /** docs/cli.md, made from the very tables that the command line is parsed by. `npm run docs` writes it. */
@@ -31,6 +32,7 @@ export function cliPage(): string {
       '',
       '```',
       `stowage ${command.name}${command.positional === undefined ? '' : ` ${command.positional.name.toUpperCase()}`} [options]`,
+      ...(EXAMPLES[command.name] === undefined ? [] : ['', EXAMPLES[command.name] ?? '']),
       '```',
       '',
       ...table(command.options),
@@ -70,7 +72,7 @@ function table(options: Readonly<Record<string, Options>>): string[] {
 
 function valueOf(name: string, option: Options): string {
   if (option.choices !== undefined) return option.choices.join('\\|');
-  return option.type === 'number' ? 'N' : name.toUpperCase();
+  return PLACEHOLDERS[name] ?? (option.type === 'number' ? 'N' : name.toUpperCase());
 }
 
 function escape(text: string): string {

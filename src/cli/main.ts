@@ -8,6 +8,7 @@ import type { Command, CommandGroup, Outcome } from './command.ts';
 import { environment, optionsFromEnvironment, surroundings } from './environment.ts';
 import { globalOptions } from './options.ts';
 import { hideAll, registerCommands } from './register-commands.ts';
+import { readWords } from './words.ts';
 
 /** The composition root: options in, one command run, an exit code out. */
 declare const STOWAGE_VERSION: string;
@@ -59,23 +60,23 @@ async function runVerb(
 }
 
 async function parseAndRun(
-  argv: readonly string[],
+  given: readonly string[],
   commands: readonly (Command | CommandGroup)[],
 ): Promise<number> {
   let code = 0;
+  const argv = readWords(given, commands);
   // yargs lays out the page of help whenever a command runs, which takes longer than a warm fetch: not of options
   // that are hidden.
-  const hidden = !argv.includes('--help');
+  const hidden = !argv.includes('--help') && !argv.includes('-h');
   const parser = yargs([...argv])
     .scriptName('stowage')
     .usage('$0 COMMAND: container images into firmware')
     .version(VERSION)
     .options(hideAll(globalOptions, hidden))
     .config(optionsFromEnvironment(globalOptions))
-    .group(Object.keys(globalOptions), 'Always:')
+    .alias('help', 'h')
     .strict()
     .demandCommand(1, 'which command?')
-    .recommendCommands()
     .parserConfiguration({ 'camel-case-expansion': false, 'parse-positional-numbers': false })
     .wrap(hidden ? null : 100)
     .exitProcess(false)

@@ -2,6 +2,8 @@ import type { Argv, Options } from 'yargs';
 import type { Command, CommandGroup } from './command.ts';
 import { isGroup } from './command.ts';
 import { optionsFromEnvironment } from './environment.ts';
+import { EXAMPLES } from './examples.ts';
+import { globalOptions } from './options.ts';
 
 /**
  * Tells yargs of every verb, and of the verbs of a group below it. `hidden` leaves the options out of help pages,
@@ -12,11 +14,12 @@ export function registerCommands(
   commands: readonly (Command | CommandGroup)[],
   hidden: boolean,
   run: (command: Command, args: unknown) => Promise<void>,
+  group = '',
 ): Argv {
   return commands.reduce((before, command) => {
     if (isGroup(command))
       return before.command(command.name, command.describe, (builder) =>
-        registerCommands(builder, command.commands, hidden, run).demandCommand(
+        registerCommands(builder, command.commands, hidden, run, `${command.name} `).demandCommand(
           1,
           `which of ${command.commands.map(({ name }) => name).join(', ')}?`,
         ),
@@ -28,7 +31,12 @@ export function registerCommands(
       (builder) => {
         const own = builder
           .options(hideAll(command.options, hidden))
-          .config(optionsFromEnvironment(command.options));
+          .config(optionsFromEnvironment(command.options))
+          // Groups are shown in the order in which they are made.
+          .group(Object.keys(command.options), 'Options:')
+          .group([...Object.keys(globalOptions), 'help', 'version'], 'Always:');
+        const example = EXAMPLES[`${group}${command.name}`];
+        if (!hidden && example !== undefined) own.epilogue(`Example: ${example}`);
         return positional === undefined ? own : own.positional(positional.name, positional.option);
       },
       async (args) => run(command, args),

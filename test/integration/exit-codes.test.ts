@@ -143,9 +143,17 @@ test('2: bundles that can not be', async (t) => {
     await s.ends(2, ['fetch', '-b', file, '-p', pins, '-s', s.store], pattern);
   }
   const missing = ['fetch', '-b', '/nonexistent.yaml', '-p', pins, '-s', s.store];
-  await s.ends(2, missing, `stowage: /nonexistent.yaml: there is no such file\n${HINT.bundle}`);
+  await s.ends(
+    2,
+    missing,
+    `stowage: /nonexistent.yaml: there is no such file\n  hint: check the path given with -b\n`,
+  );
   const directory = ['fetch', '-b', '/etc', '-p', pins, '-s', s.store];
-  await s.ends(2, directory, `stowage: /etc: this is a directory\n${HINT.bundle}`);
+  await s.ends(
+    2,
+    directory,
+    `stowage: /etc: this is a directory\n  hint: name a file: check the path given with -b\n`,
+  );
   const other = join(temporaryTree(t), 'other.yaml');
   writeFileSync(other, text('registry.example').replaceAll('pair', 'other'));
   await s.ends(

@@ -37,6 +37,14 @@ void test('what is thrown is exit code 1 and one message, with its place only wh
   assert.match(loud.stderr, /^stowage: internal fault: TypeError: undefined is no layer\n {4}at /);
 });
 
+void test('a verb that there is not is named, and what may be meant', async (t) => {
+  const { code, stderr } = await said(t, ['brokn', '--what']);
+  assert.equal(code, 2);
+  assert.match(stderr, /^stowage: unknown command brokn; did you mean broken\?\n/);
+  const none = await said(t, ['nonsense']);
+  assert.match(none.stderr, /^stowage: unknown command nonsense: there are broken\n/);
+});
+
 void test('no verb, and one that there is not, are exit code 2', async (t) => {
   for (const argv of [[], ['nonsense']]) {
     const { code, stderr } = await said(t, argv);
