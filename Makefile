@@ -26,6 +26,7 @@ help:
 	@echo 'make format   lets the formatter and the linter mend what they can'
 	@echo 'make clean    removes dist/ and build/'
 
+demo: export DEMO_STARTED := $(shell date +%s)
 demo: setup-demo
 	@$(MAKE) --no-print-directory build
 	@$(TSX) demo/demo.ts

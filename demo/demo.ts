@@ -1,15 +1,17 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parsePlatform } from '../src/model/platform.ts';
+import { describeFailure, formatBytes } from '../src/report/describe-failure.ts';
 import { startDevice } from '../test/rig/device-engine.ts';
 import { dindImage, type DindImage } from '../test/rig/dind-image.ts';
 import { anyEngine, type OuterEngine } from '../test/rig/engine.ts';
 import { atEnd, programOwner } from '../test/rig/owner.ts';
 import { machinePlatform } from '../test/rig/platform.ts';
-import { mustAsRoot, PATH_WITH_SBIN, run } from '../test/rig/process.ts';
+import { PATH_WITH_SBIN } from '../test/rig/process.ts';
 import { push, pushFrom } from '../test/rig/publish.ts';
 import { startRegistry, type Registry } from '../test/rig/registry.ts';
 import { GREETING, LANDING_PAGE, sampleImages } from './sample-images.ts';
@@ -78,23 +80,23 @@ async function demo(): Promise<void> {
   const own = given('BUNDLE');
   const platform = given('PLATFORM') ?? machinePlatform();
   const machine = given('MACHINE');
+  checkParameters(own, platform);
   if (process.getuid?.() !== 0) {
     say('Mounting a partition needs root: sudo may ask for your password now.');
     await typed('sudo', ['-v'], {}, 'sudo -v');
   }
-  // stowage asks sudo in a process group away from the terminal, where a password that was given does not count.
-  const needsPassword =
-    process.getuid?.() !== 0 && (await run('setsid', ['-w', 'sudo', '-n', 'true'])).code !== 0;
   const engine = await step('an engine on this machine', async () => {
     const found = await anyEngine(owner);
-    const whose = found.ours ? 'none answered: started one on a private socket' : 'uses yours';
+    const whose = found.ours
+      ? 'yours does not answer, so one was started on a private socket'
+      : 'yours';
     return [found, `Docker ${found.version}, ${whose}`];
   });
   const dind = await step('the image of the device engine', async () => {
     const image = await dindImage();
-    return [image, `${image.name}, made of packages with no registry`];
+    return [image, `${image.name}, made here of Debian packages, so that no registry is needed`];
   });
-  await rm(join(ROOT, OUT), { recursive: true, force: true });
+  // What an earlier demo left stays until it is replaced: the pins are pinned again in place, the store is used.
   await mkdir(join(ROOT, OUT), { recursive: true });
   const sample = own === undefined ? await publishSample(dind) : undefined;
 
@@ -104,19 +106,13 @@ async function demo(): Promise<void> {
   const variables = sample?.variables ?? [];
   const inputs = ['-b', bundle, '-p', at('pins.json')];
   const store = ['-s', at('store')];
-  const stowage = async (verb: string, args: readonly string[], root = false): Promise<void> => {
-    const [program, before] = root
-      ? ['sudo', ['--preserve-env', '--', process.execPath]]
-      : [process.execPath, []];
-    await typed(
-      program,
-      [...before, 'dist/stowage.mjs', verb, ...args],
+  const stowage = async (verb: string, args: readonly string[]): Promise<void> =>
+    typed(
+      process.execPath,
+      ['dist/stowage.mjs', verb, ...args],
       { DOCKER_HOST: engine.host },
-      `${root ? 'sudo ' : ''}stowage ${[verb, ...args].join(' ')}`,
+      `stowage ${[verb, ...args].join(' ')}`,
     );
-    const us = `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
-    if (root) await mustAsRoot('chown', ['-R', us, join(ROOT, OUT)]);
-  };
   await stowage('pin', [...inputs, ...target, ...variables]);
   await stowage('fetch', [...inputs, ...store, ...target, ...variables]);
   if (sample !== undefined)
@@ -124,24 +120,31 @@ async function demo(): Promise<void> {
       await sample.registry.stop();
       return [undefined, 'from here on nothing can be downloaded'];
     });
-  await stowage(
-    'build',
-    [...inputs, ...store, '-o', at('data.ext4'), ...target, ...variables],
-    needsPassword,
-  );
-  await stowage('verify', [at('data.ext4'), '-p', at('pins.json')]);
+  await stowage('build', [...inputs, ...store, '-o', at('data.ext4'), ...target, ...variables]);
+  await stowage('verify', [
+    at('data.ext4'),
+    '-p',
+    at('pins.json'),
+    ...target,
+    ...(sample?.settings ?? []),
+  ]);
   await boot(join(ROOT, at('data.ext4')), engine, dind, sample !== undefined, bundle);
 
-  const size = (statSync(join(ROOT, at('data.ext4'))).size / 1024 / 1024).toFixed(1);
-  say(`\nDone in ${seconds(started)}.`);
-  say(`  ${at('data.ext4')}  ${size} MiB: the data partition, ready to be flashed`);
+  const size = formatBytes(statSync(join(ROOT, at('data.ext4'))).size);
+  say(`\nDone in ${seconds(began())}.`);
+  say(`  ${at('data.ext4')}  ${size}: the data partition, ready to be flashed`);
   say(`  ${at('data.json')}  what is baked into it`);
   say(`  ${at('pins.json')}  the digests it was made of: the file to keep in git`);
+  say(
+    'stowage itself is dist/stowage.mjs: `node dist/stowage.mjs --help`, or install it with `npm link`.',
+  );
 }
 
 interface Sample {
   readonly registry: Registry;
-  /** Options; none where the bundle's defaults are right. */
+  /** Which target it is besides platform and machine. */
+  readonly settings: readonly string[];
+  /** These and more options; none where the bundle's defaults are right. */
   readonly variables: readonly string[];
 }
 
@@ -155,21 +158,26 @@ async function publishSample(dind: DindImage): Promise<Sample> {
     const images = await sampleImages(dind.busybox);
     await push(registry, 'sample/supervisor:1.0', images.supervisor);
     await push(registry, 'sample/landingpage:1.0', images.landingpage);
-    return [undefined, 'sample/supervisor:1.0, sample/landingpage:1.0'];
+    return [
+      undefined,
+      `${registry.host}/sample/supervisor:1.0 and ${registry.host}/sample/landingpage:1.0, as a vendor's CI would`,
+    ];
   });
   await step("publish the engine's image", async () => {
     const name = `library/docker:${dind.version}-dind`;
     await pushFrom(registry, name, `oci:${dind.layout}:${dind.name}`);
-    return [undefined, name];
+    return [undefined, `${registry.host}/${name}, as Docker Hub has it`];
   });
   const bundled = /version: ['"]?([\d.]+)/.exec(
     readFileSync(join(ROOT, 'demo/bundle.yaml'), 'utf8'),
   );
+  const settings =
+    registry.host === `127.0.0.1:${PORT}` ? [] : ['--set', `registry=${registry.host}`];
   const variables = [
-    ...(registry.host === `127.0.0.1:${PORT}` ? [] : ['--set', `registry=${registry.host}`]),
+    ...settings,
     ...(bundled?.[1] === dind.version ? [] : ['--engine-version', dind.version]),
   ];
-  return { registry, variables };
+  return { registry, settings, variables };
 }
 
 /** Starts a real engine on a copy of the partition, with no network, as the device's first boot would. */
@@ -249,6 +257,26 @@ async function typed(
   stopIfInterrupted();
   if (code !== 0) throw new CommandFailed(code);
   say(`[${seconds(from).padStart(6)}]`);
+}
+
+/** Before anything is started or changed: what was given must be what the rest can work with. */
+function checkParameters(bundle: string | undefined, platform: string): void {
+  if (
+    bundle !== undefined &&
+    !(statSync(resolve(ROOT, bundle), { throwIfNoEntry: false })?.isFile() ?? false)
+  )
+    throw new Error(`BUNDLE=${bundle}: there is no such file`);
+  const parsed = parsePlatform(platform);
+  if (!parsed.ok) {
+    const { message, hint } = describeFailure(parsed.failure);
+    throw new Error(`PLATFORM=${platform}: ${message}${hint === undefined ? '' : `; ${hint}`}`);
+  }
+}
+
+/** When the user typed it: make notes it, since its set-up and build take their time too. */
+function began(): number {
+  const noted = Number(process.env['DEMO_STARTED']);
+  return Number.isFinite(noted) && noted > 0 ? noted * 1000 : started;
 }
 
 function stopIfInterrupted(): void {
