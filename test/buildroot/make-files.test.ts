@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { lstatSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -49,12 +50,23 @@ async function made(t: Tree, ...targets: string[]): Promise<string> {
   return outcome.stdout;
 }
 
+/** Named by the shipped bundle and by where it is. */
+function defaultPins(board: Tree): string {
+  const bundle = join(board.external, 'buildroot-external/bundles/home-assistant.yaml');
+  return join(board.downloads, 'stowage-data', `home-assistant-${hashed(bundle)}.pins.json`);
+}
+
+function hashed(...bundles: readonly string[]): string {
+  const lines = bundles.map((bundle) => `${bundle}\n`).join('');
+  return createHash('sha256').update(lines).digest('hex').slice(0, 8);
+}
+
 test('the download step fetches, the build step builds, the images directory has both files', async (t) => {
   const board = await tree(t, BOARD);
   await made(board, 'stowage-data-source');
   const target = [
     ...['-b', join(board.external, 'buildroot-external/bundles/home-assistant.yaml')],
-    ...['-p', join(board.downloads, 'stowage-data/home-assistant.pins.json')],
+    ...['-p', defaultPins(board)],
     ...['-s', join(board.downloads, 'stowage-store')],
     ...['--platform', 'linux/arm64', '--loader', 'dind', '--log', 'plain'],
   ];
@@ -89,7 +101,7 @@ test('pins and store survive dirclean', async (t) => {
   await made(board, 'stowage-data');
   await made(board, 'stowage-data-dirclean');
   assert.ok(!existsSync(join(board.out, 'build/stowage-data')));
-  assert.ok(existsSync(join(board.downloads, 'stowage-data/home-assistant.pins.json')));
+  assert.ok(existsSync(defaultPins(board)));
   assert.ok(existsSync(join(board.downloads, 'stowage-store')));
 });
 
@@ -145,13 +157,15 @@ test('every option reaches the commands that it is for', async (t) => {
   ]);
 });
 
-test('pins that nobody named are kept apart by the names of the bundles', async (t) => {
+test('pins that nobody named are kept apart by the names and places of the bundles', async (t) => {
   const board = await tree(t, [
     ...BOARD,
     'BR2_PACKAGE_STOWAGE_DATA_BUNDLES="/a/one.yaml /b/two.yml"',
   ]);
   await made(board, 'stowage-data-source');
-  assert.deepEqual(readdirSync(join(board.downloads, 'stowage-data')), ['one+two.pins.json']);
+  assert.deepEqual(readdirSync(join(board.downloads, 'stowage-data')), [
+    `one+two-${hashed('/a/one.yaml', '/b/two.yml')}.pins.json`,
+  ]);
 });
 
 test('an emptied store option means the download directory', async (t) => {

@@ -34,10 +34,12 @@ STOWAGE_DATA_PLATFORM = $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PLATFORM))
 STOWAGE_DATA_JOBS = $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_JOBS))
 
 # Where the user names no pins file: outside of the build directory, which
-# dirclean empties, and by bundle, since projects share a download directory.
+# dirclean empties, and by the bundles' names and where they are, since projects
+# that share a download directory may all call theirs bundle.yaml.
+STOWAGE_DATA_BUNDLES_HASH = $(firstword $(shell printf '%s\n' $(foreach bundle,$(STOWAGE_DATA_BUNDLES),$(call STOWAGE_DATA_WORD,$(bundle))) | sha256sum | cut -c1-8))
 STOWAGE_DATA_PINS = $(call STOWAGE_DATA_PATH,$(or \
 	$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PINS)),\
-	$(STOWAGE_DATA_DL_DIR)/$(subst $(space),+,$(strip $(basename $(notdir $(STOWAGE_DATA_BUNDLES))))).pins.json))
+	$(STOWAGE_DATA_DL_DIR)/$(subst $(space),+,$(strip $(basename $(notdir $(STOWAGE_DATA_BUNDLES)))))-$(STOWAGE_DATA_BUNDLES_HASH).pins.json))
 
 STOWAGE_DATA_STORE = $(call STOWAGE_DATA_PATH,$(or \
 	$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_STORE)),\
