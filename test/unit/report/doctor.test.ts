@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { Context } from '../../../src/model/event.ts';
 import type { Finding, MachineNeeds } from '../../../src/report/doctor.ts';
+import { rootCommands } from '../../../src/tools/mount.ts';
 import { examineMachine } from '../../../src/report/doctor.ts';
 import type { Answer, Machine } from '../../../src/report/machine.ts';
 
@@ -194,13 +197,6 @@ describe('examineMachine', () => {
       'sudo modprobe overlay',
     ],
     [
-      'e2fsprogs beside PATH',
-      { programs: [...without('resize2fs'), '/usr/sbin/resize2fs'] },
-      'e2fsprogs',
-      /resize2fs is in \/usr\/sbin/,
-      'export PATH="$PATH:/usr/sbin"',
-    ],
-    [
       'no e2fsprogs',
       { programs: without('mke2fs') },
       'e2fsprogs',
@@ -223,7 +219,7 @@ describe('examineMachine', () => {
       },
       'sudo mount',
       /a password is required/,
-      String.raw`echo "$USER ALL=(root) NOPASSWD: /usr/bin/mount "'-t ext4 -o loop\,nosuid\,nodev\,noexec *' | sudo tee -a /etc/sudoers.d/stowage && sudo chmod 0440 /etc/sudoers.d/stowage`,
+      String.raw`echo "$USER ALL=(root) NOPASSWD: /usr/bin/mount "'^-t ext4 -o loop\,nosuid\,nodev\,noexec /[^ ]+\.stowage/data\.ext4 /[^ ]+\.stowage/mnt$' | sudo tee -a /etc/sudoers.d/stowage && sudo chmod 0440 /etc/sudoers.d/stowage`,
     ],
     ['no sudo', { programs: without('sudo') }, 'sudo', /missing/, 'sudo apt-get install -y sudo'],
     [
@@ -269,4 +265,13 @@ describe('examineMachine', () => {
       assert.equal(findings.find((finding) => finding.what === what)?.ok, true, what);
     for (const finding of findings) assert.equal(finding.ok, finding.remedy === undefined);
   });
+});
+
+it('the sudoers lines that doctor proposes are those of docs/security.md', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../../docs/security.md'), 'utf8');
+  for (const { tool, rule } of rootCommands('/out/images'))
+    assert.ok(
+      page.includes(`\nbuilder ALL=(root) NOPASSWD: /usr/bin/${tool} ${rule}\n`),
+      `${tool} ${rule}`,
+    );
 });
