@@ -237,7 +237,7 @@ async function hashAgain(
 }
 
 /** The format of the store, or undefined where nothing is there yet. */
-async function readFormat(directory: string): Promise<Result<number | undefined>> {
+async function readFormat(directory: string, again = false): Promise<Result<number | undefined>> {
   const invalid = (detail: string): Result<never> =>
     fail({ reason: 'store-invalid', store: directory, detail });
   let text: string;
@@ -248,7 +248,11 @@ async function readFormat(directory: string): Promise<Result<number | undefined>
     if (code === 'ENOTDIR') return invalid('it is not a directory');
     if (code === 'EISDIR') return invalid(`its ${MARK} is a directory`);
     if (code !== 'ENOENT') return fail(unreadable(error, directory));
-    return (await isUnused(directory))
+    const names = await namesIn(directory);
+    if (!names.ok) return names;
+    // Another process has made it a store since: the mark comes first, then everything else.
+    if (names.value.includes(MARK) && !again) return readFormat(directory, true);
+    return names.value.every(isOfNobody)
       ? ok(undefined)
       : invalid(
           `it holds other things and no ${MARK}; name an empty directory, or one that does not exist yet`,
@@ -275,16 +279,18 @@ function formatIn(text: string): number | undefined {
   }
 }
 
-async function isUnused(directory: string): Promise<boolean> {
+/** Nothing for a directory that is not there. */
+async function namesIn(directory: string): Promise<Result<readonly string[]>> {
   try {
-    const names = await readdir(directory);
-    // lost+found is a fresh file system's; .new-* is the mark that another process is just writing.
-    return names.every(
-      (name) => name === 'lost+found' || name.startsWith('.new-') || name === MARK,
-    );
+    return ok(await readdir(directory));
   } catch (error) {
-    return isMissing(error);
+    return isMissing(error) ? ok([]) : fail(unreadable(error, directory));
   }
+}
+
+/** lost+found is a fresh file system's; .new-* is the mark that another process is just writing. */
+function isOfNobody(name: string): boolean {
+  return name === 'lost+found' || name.startsWith('.new-');
 }
 
 function unreadable(error: unknown, directory: string): Failure {
