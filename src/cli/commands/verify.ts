@@ -18,7 +18,8 @@ import { parseChoice } from '../target.ts';
 
 export const verifyCommand = defineCommand({
   name: 'verify',
-  describe: 'compare a data image with its pins: blobs, snapshots, names and files; no root, no daemon',
+  describe:
+    'compare a data image with its pins: blobs, snapshots, names and files; no root, no daemon',
   positional: { name: 'image', option: { type: 'string', describe: 'the data image' } },
   options: {
     pins: {

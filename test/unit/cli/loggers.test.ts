@@ -262,9 +262,11 @@ class Terminal {
   resize(columns: number): void {
     this.columns = columns;
     // The cursor is behind the last line that is drawn.
-    const wrapped = this.#lines.slice(0, this.#row + 1).map((line) =>
-      line === '' ? [''] : (line.match(new RegExp(`.{1,${columns}}`, 'g')) ?? ['']),
-    );
+    const wrapped = this.#lines
+      .slice(0, this.#row + 1)
+      .map((line) =>
+        line === '' ? [''] : (line.match(new RegExp(`.{1,${columns}}`, 'g')) ?? ['']),
+      );
     const last = wrapped.at(-1)?.at(-1) ?? '';
     this.#lines = wrapped.flat();
     this.#row = this.#lines.length - 1;
