@@ -14,7 +14,6 @@ export type Failure =
   | TargetNotPinned
   | TargetAmbiguous
   | OutputInUse
-  | UnsupportedByEngine
   | BlobBad
   | StoreInvalid
   | StoreDamaged
@@ -35,7 +34,6 @@ export type Failure =
   | MachineLacks
   | NoSpace
   | AccessDenied
-  | Newer
   | Interrupted;
 
 /** An option or argument that can't be: `value` is what was given, `expected` what would do. */
@@ -106,12 +104,6 @@ export interface OutputInUse {
   readonly reason: 'output-in-use';
   readonly output: string;
   readonly by: readonly string[];
-}
-
-export interface UnsupportedByEngine {
-  readonly reason: 'unsupported-by-engine';
-  readonly engine: string;
-  readonly detail: string;
 }
 
 /** A blob or file in the store that is missing, or is not what its name says. */
@@ -275,13 +267,6 @@ export interface AccessDenied {
   readonly detail: string;
 }
 
-/** `pin --check`: what is newer, each such as `core: 2026.8.3 sha256:… → sha256:…`. */
-export interface Newer {
-  readonly reason: 'newer';
-  readonly file: string;
-  readonly moved: readonly string[];
-}
-
 export interface Interrupted {
   readonly reason: 'interrupted';
   readonly signal: 'SIGINT' | 'SIGTERM';
@@ -299,7 +284,6 @@ export function exitCodeOf(failure: Failure): number {
     case 'target-not-pinned':
     case 'target-ambiguous':
     case 'output-in-use':
-    case 'unsupported-by-engine':
     case 'store-invalid':
       return 2;
     case 'blob-bad':
@@ -326,8 +310,6 @@ export function exitCodeOf(failure: Failure): number {
       return 6;
     case 'no-space':
       return 7;
-    case 'newer':
-      return 8;
     case 'interrupted':
       return failure.signal === 'SIGINT' ? 130 : 143;
   }

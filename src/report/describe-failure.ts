@@ -62,11 +62,6 @@ export function describeFailure(failure: Failure): FailureText {
         message: `${failure.output} is in use: ${failure.by.join('; ')}`,
         hint: 'unmount it (`sudo umount …`, `sudo losetup -d …`) and run again',
       };
-    case 'unsupported-by-engine':
-      return {
-        message: `${failure.engine} can't do this: ${failure.detail}`,
-        hint: 'choose another engine version in the bundle',
-      };
     case 'blob-bad':
       return {
         message: `${failure.owner}: ${failure.digest} is ${BLOB_PROBLEMS[failure.problem]} in ${failure.store}`,
@@ -184,14 +179,6 @@ export function describeFailure(failure: Failure): FailureText {
       return {
         message: `${failure.path}: no right to do this while ${failure.doing}: ${failure.detail}`,
         hint: 'check its owner and mode',
-      };
-    case 'newer':
-      return {
-        message: lines([
-          `${failure.file}: ${count(failure.moved.length, 'change')} since it was pinned:`,
-          ...failure.moved.map((moved) => `  ${moved}`),
-        ]),
-        hint: 'run `stowage pin` to take them',
       };
     case 'interrupted':
       return { message: `ended by ${failure.signal}; nothing was left half-done` };

@@ -137,16 +137,23 @@ void describe('a farm of builders', () => {
           if (!killed.has(running)) assert.equal(code, 0, `${told}\n${stderr}`);
         }
         await watcher.stop();
-        assert.equal(await assertSound(store), sizes.size, told);
+        // By chance all four of one platform may have been killed: then nobody has asked for its images.
+        const served = new Set(
+          farm.flatMap((running, index) =>
+            killed.has(running) ? [] : [PLATFORMS[index % 2] ?? ''],
+          ),
+        );
+        const sound = await assertSound(store);
+        if (served.size === PLATFORMS.length) assert.equal(sound, sizes.size, told);
         const verified = await runStowage(t, ['store', 'verify', '-s', store]);
         assert.equal(verified.code, 0, `${told}\n${verified.stderr}`);
-        // Everything is there for both: nothing is asked for any more.
-        proxy.forget();
+        // What was served is there: it is not asked for any more.
         for (const platform of PLATFORMS) {
+          proxy.forget();
           const again = await runStowage(t, fetchArguments(store, platform));
           assert.equal(again.code, 0, `${told}\n${again.stderr}`);
+          if (served.has(platform)) assert.equal(proxy.requests.length, 0, `${platform}: ${told}`);
         }
-        assert.equal(proxy.requests.length, 0, told);
       }
     },
   );

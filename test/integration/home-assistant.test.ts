@@ -102,6 +102,19 @@ test('with the registry stopped, fetch and build work, on a read-only store of a
   assert.equal(product.asked.length, asked, 'a warm fetch asks nobody');
 });
 
+test('an image of which nobody knows the pins is compared with itself on request', async (t) => {
+  const [board] = product.boards;
+  assert.ok(board);
+  const copy = join(temporaryTree(t), 'unknown.ext4');
+  copyFileSync(join(dir, `${board.machine}.ext4`), copy);
+  const unknown = await runStowage(t, ['verify', copy]);
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.stderr, /unknown\.json; or --self/);
+  const alone = await runStowage(t, ['verify', copy, '--self']);
+  assert.equal(alone.code, 0, alone.stderr);
+  assert.match(alone.stdout, /snapshots are whole$/m);
+});
+
 test('verify tells when another image lies under that name', async (t) => {
   const [first, second] = product.boards;
   assert.ok(first && second);

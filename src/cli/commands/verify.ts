@@ -8,7 +8,9 @@ import { targetKey } from '../../model/pins-document.ts';
 import { selectTarget } from '../../plan/select-target.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
 import { errorCode, fileFailure } from '../../store/file-failure.ts';
-import { verifyDataImage } from '../../verify/verify.ts';
+import type { VerifySummary } from '../../verify/verify.ts';
+import { verifyConsistency, verifyDataImage } from '../../verify/verify.ts';
+import type { Outcome } from '../command.ts';
 import { defineCommand } from '../command.ts';
 import { readDataDocument } from '../data-document.ts';
 import { readPinsFile } from '../inputs.ts';
@@ -28,6 +30,11 @@ export const verifyCommand = defineCommand({
       describe: 'the pins file; the data.json beside the image without it',
     },
     ...targetOptions,
+    self: {
+      type: 'boolean',
+      default: false,
+      describe: 'compare the image with itself alone: all that can be done where no pins are known',
+    },
     'data-root': {
       type: 'string',
       requiresArg: true,
@@ -43,12 +50,17 @@ export const verifyCommand = defineCommand({
     // With pins given, data.json is only a convenience: it may be another's, or nobody's.
     if (!document.ok && args.pins === undefined) return document;
     const known = document.ok ? document.value : undefined;
+    const dataRoot = args['data-root'] ?? known?.dataRoot ?? 'docker';
+    if (args.self) {
+      const expected = { dataRoot, label: known?.label };
+      return summary(await verifyConsistency(image, expected, surroundings), 'whole', args.image);
+    }
     if (args.pins === undefined && known === undefined)
       return fail({
         reason: 'invalid-option',
         option: '--pins',
         value: '',
-        expected: `a pins file, as there is no ${beside}`,
+        expected: `a pins file, as there is no ${beside}; or --self`,
       });
     const pins =
       args.pins === undefined && known !== undefined
@@ -59,19 +71,29 @@ export const verifyCommand = defineCommand({
       image,
       {
         pins: pins.value,
-        dataRoot: args['data-root'] ?? known?.dataRoot ?? 'docker',
+        dataRoot,
         label: known?.label,
       },
       surroundings,
     );
-    if (!verified.ok) return verified;
-    const { images, blobs, bytes, snapshots, files } = verified.value;
-    return ok({
-      text: `${args.image ?? ''}: ok: ${images} images, ${blobs} blobs (${formatBytes(bytes)}), ${snapshots} snapshots and ${files} files are as pinned\n`,
-      json: { image, verified: true, ...verified.value },
-    });
+    return summary(verified, 'as pinned', args.image);
   },
 });
+
+/** `what` is said of everything that was looked at. */
+function summary(
+  verified: Result<VerifySummary>,
+  what: 'as pinned' | 'whole',
+  image = '',
+): Result<Outcome> {
+  if (!verified.ok) return verified;
+  const { images, blobs, bytes, snapshots, files } = verified.value;
+  const extra = what === 'whole' ? '' : ` and ${files} files`;
+  return ok({
+    text: `${image}: ok: ${images} images, ${blobs} blobs (${formatBytes(bytes)}), ${snapshots} snapshots${extra} are ${what}\n`,
+    json: { image, verified: what, ...verified.value },
+  });
+}
 
 /** Before anything is opened: to open a pipe is to wait for whoever writes to it. */
 async function lookAtImage(file: string): Promise<Result<void>> {
