@@ -1,3 +1,4 @@
+import { withoutCredentials } from './bundle-source.ts';
 import type { Reference } from './reference.ts';
 import { parseReference } from './reference.ts';
 import type { Result } from './result.ts';
@@ -80,6 +81,9 @@ export function parseSource(text: string, storage?: StorageLocation): Parsed<Ima
 
 /** Why `text` does not begin with a transport that works here; undefined where it does. */
 export function transportProblem(text: string): string | undefined {
+  // An @ before a digest has no slash behind it.
+  if (/^[a-z][a-z0-9+.-]*:\/\/[^/\s]*@[^/\s]*\//i.test(text))
+    return `${quote(withoutCredentials(text))} holds a user or a password, which would get into the pins; give --authfile`;
   if (text.startsWith(DOCKER)) return undefined;
   if (LOCAL.some((transport) => text.startsWith(`${transport}:`))) return undefined;
   const shown = quote(text);

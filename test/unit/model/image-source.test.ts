@@ -80,3 +80,14 @@ test('a storage may not be there twice, nor break out of its brackets', () => {
   const out = parseSource('containers-storage:web', { root: '/s]x:[y' });
   assert.ok(!out.ok && out.failure.detail.includes("can't have [, ]"));
 });
+
+test('a password in a source is refused, and not repeated', () => {
+  for (const source of ['docker://user:hunter2@ghcr.io/x:1', 'https://hunter2@ghcr.io/x:1']) {
+    const parsed = parseSource(source);
+    assert.ok(!parsed.ok);
+    assert.match(parsed.failure.detail, /\*\*\*@ghcr\.io.* holds a user or a password/);
+    assert.doesNotMatch(parsed.failure.detail, /hunter2/);
+  }
+  const digest = `sha256:${'a'.repeat(64)}`;
+  assert.ok(parseSource(`docker://alpine@${digest}`).ok, 'an @ before a digest is none');
+});
