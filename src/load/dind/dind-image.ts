@@ -2,8 +2,9 @@ import type { Context } from '../../model/event.ts';
 import { hexOf } from '../../model/digest.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
-import { BlobMismatch, hybridArchive } from '../../oci/hybrid-archive.ts';
+import { hybridArchive } from '../../oci/hybrid-archive.ts';
 import type { ContainerEngine } from '../../tools/container-engine.ts';
+import { brokenBlob } from '../broken-blob.ts';
 import type { BuildRequest } from '../loader.ts';
 
 /**
@@ -37,16 +38,8 @@ export async function loadDindImage(
     request.store.blobPath(digest),
   );
   const loaded = await outer.loadImage(archive, context.signal);
-  const thrown = archive.errored;
-  archive.destroy();
-  if (thrown instanceof BlobMismatch)
-    return fail({
-      reason: 'blob-bad',
-      problem: thrown.problem,
-      digest: thrown.digest,
-      owner: 'engine.dind',
-      store: request.store.directory,
-    });
+  const broken = brokenBlob(archive, 'engine.dind', request.store);
+  if (broken !== undefined) return fail(broken);
   if (!loaded.ok) return loaded;
   const id = await outer.imageId(name, context.signal);
   if (!id.ok) return id;

@@ -4,10 +4,11 @@ import type { Failure } from '../../model/failure.ts';
 import type { ImagePin } from '../../model/pins.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
-import { BlobMismatch, hybridArchive } from '../../oci/hybrid-archive.ts';
+import { hybridArchive } from '../../oci/hybrid-archive.ts';
 import type { ApiFailure, InspectedImage } from '../../tools/engine-api.ts';
 import { interruption } from '../../store/file-failure.ts';
 import type { Store } from '../../store/store.ts';
+import { brokenBlob } from '../broken-blob.ts';
 import { DATA_IMAGE } from '../loader.ts';
 import type { EngineContainer } from './engine-container.ts';
 
@@ -107,16 +108,8 @@ async function loadImage(
   const timeout = AbortSignal.timeout(deadline);
   const archive = hybridArchive([image], (digest) => store.blobPath(digest));
   const loaded = await engine.api.load(archive, AbortSignal.any([context.signal, timeout]));
-  const broken = archive.errored;
-  archive.destroy();
-  if (broken instanceof BlobMismatch)
-    return fail({
-      reason: 'blob-bad',
-      problem: broken.problem,
-      digest: broken.digest,
-      owner: name,
-      store: store.directory,
-    });
+  const broken = brokenBlob(archive, name, store);
+  if (broken !== undefined) return fail(broken);
   if (context.signal.aborted) return fail(interruption(context.signal));
   if (timeout.aborted)
     return fail({
