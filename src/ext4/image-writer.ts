@@ -1,0 +1,53 @@
+import type { Result } from '../model/result.ts';
+import type { Content, Entry } from './entry.ts';
+
+/**
+ * An ext4 image in the making. Entries come in any order in which parents come first; adding a directory that is
+ * there already changes its attributes, adding anything else under a name that is taken takes its place, as tar does.
+ * The bytes of the image depend on the entries, their order and the options alone.
+ */
+export interface ImageWriter {
+  /** Resolves once the content is written; calls must not overlap. After a failure only `abandon` may be called. */
+  add(entry: Entry, content?: Content): Promise<Result<void>>;
+  /** Writes what was kept in memory, syncs the file and gives it its name. */
+  finish(): Promise<Result<Finished>>;
+  /** Removes what was written so far. Idempotent; does nothing after `finish` succeeded. */
+  abandon(): Promise<void>;
+}
+
+/** Sizes in bytes. */
+export interface Finished {
+  readonly size: number;
+  /** Of it what is in use, journal and metadata included. */
+  readonly used: number;
+  readonly inodes: number;
+}
+
+export interface ImageOptions {
+  /** At most 16 bytes of UTF-8. Default: none. */
+  readonly label?: string;
+  /** Lower-case, with dashes. */
+  readonly uuid: string;
+  /** Likewise; the seed of hashed directories. */
+  readonly hashSeed: string;
+  /** Seconds since 1970: the file system's own times, and those of what nobody gave attributes to. */
+  readonly epoch: number;
+  /** Bytes, or just what the content takes, plus the headroom. Default: auto. */
+  readonly size?: number | 'auto';
+  /** Room left free, for `auto`: bytes, or parts of the bytes used (0.1 is 10 %). Default: 0. */
+  readonly headroom?: { readonly bytes: number } | { readonly ratio: number };
+  /** By the oldest Linux that must mount it, or by the name of a preset. */
+  readonly features?: FeaturePreset;
+  readonly blockSize?: 1024 | 2048 | 4096;
+  readonly inodeSize?: 128 | 256 | 512 | 1024;
+  /** Least number of inodes; default: those in use and one for each 16 KiB of space. */
+  readonly inodes?: number;
+  /** Parts of all blocks kept for root. Default: 0.05, as mke2fs. */
+  readonly reserved?: number;
+  /** Bytes of the journal; 0 for none. Default: as mke2fs chooses for the size, at most 64 MiB. */
+  readonly journal?: number;
+  /** Bytes up to which resize2fs can grow it without moving anything. Default: 1000 times the size, at least 1 TiB where that is cheap. */
+  readonly growTo?: number;
+}
+
+export type FeaturePreset = '5.15' | '6.1' | '6.12' | 'default';
