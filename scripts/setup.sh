@@ -32,6 +32,12 @@ sudo            sudo             tests of a user who may do little
 useradd         passwd           tests of a user who may do little
 openssl         openssl          certificates of the registry with TLS
 htpasswd        apache2-utils    passwords of the registry with log-in
+getfattr        attr             extended attributes of trees and images
+setfacl         acl              access control lists of trees and images
+setcap          libcap2-bin      capabilities of files in trees and images
+bsdtar          libarchive-tools archives of another make than GNU tar's
+zstd            zstd             compressed archives
+python3         python3          archives of a third make
 curl            curl             asks the registry and the fault proxy
 kconfig-conf    kconfig-frontends  reads the Config.in files
 make            make             runs the Buildroot make files
