@@ -35,7 +35,7 @@ htpasswd        apache2-utils    passwords of the registry with log-in
 getfattr        attr             extended attributes of trees and images
 setfacl         acl              access control lists of trees and images
 setcap          libcap2-bin      capabilities of files in trees and images
-bsdtar          libarchive-tools archives of another make than GNU tar's
+bsdtar          libarchive-tools archives of another make than GNU tar
 zstd            zstd             compressed archives
 python3         python3          archives of a third make
 curl            curl             asks the registry and the fault proxy
