@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import type { Context, Step } from '../../model/event.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
-import { finalSize, likelySize, workingSize } from '../../plan/size.ts';
+import { likelySize, workingSize } from '../../plan/size.ts';
 import { ContainerEngine } from '../../tools/container-engine.ts';
-import { checkFileSystem, makeFileSystem, shrinkFileSystem } from '../../tools/e2fsprogs.ts';
-import { readSuperblock } from '../../tools/ext4-superblock.ts';
+import { makeFileSystem } from '../../tools/e2fsprogs.ts';
 import { mountImage, unmountImage } from '../../tools/mount.ts';
 import type { BuildRequest, Filled, Loader, WorkFiles } from '../loader.ts';
 import { DATA_IMAGE } from '../loader.ts';
-import { writeExtraFiles } from '../extra-files.ts';
+import { finishFileSystem } from '../finish.ts';
 import { Undo } from '../undo.ts';
 import { mountPointOf } from '../work-directory.ts';
 import { loadDindImage } from './dind-image.ts';
 import { EngineContainer } from './engine-container.ts';
-import { checkImages, loadImages } from './load-images.ts';
+import { checkImages } from './check-images.ts';
+import { loadImages } from './load-images.ts';
 import { formatLabel, reapLeftovers } from './reap.ts';
 import { scrub } from './scrub.ts';
 
@@ -100,7 +100,7 @@ export class DindLoader implements Loader {
     const { partition } = request.wanted;
     const mountPoint = mountPointOf(work.directory);
     const step = (name: Step): void => {
-      reportStep(context, name);
+      context.report({ type: 'step', step: name });
     };
 
     // The engine's image loads while the file system is made: neither waits for the other.
@@ -147,41 +147,11 @@ export class DindLoader implements Loader {
     const unmounted = await unmount();
     if (!unmounted.ok) return unmounted;
 
-    const finished = await finish(request, work, context);
+    step('scrub');
+    const scrubbed = await scrub(work.image, partition.dataRoot, context);
+    if (!scrubbed.ok) return scrubbed;
+    const finished = await finishFileSystem(request, work, context);
     if (!finished.ok) return finished;
     return ok({ tools: { dockerd: engine.value.version.version } });
   }
-}
-
-/** From a file system as the engine left it to a clean one of the right size. */
-async function finish(
-  request: BuildRequest,
-  work: WorkFiles,
-  context: Context,
-): Promise<Result<void>> {
-  const { partition } = request.wanted;
-  reportStep(context, 'scrub');
-  const scrubbed = await scrub(work.image, partition.dataRoot, context);
-  if (!scrubbed.ok) return scrubbed;
-  reportStep(context, 'write files');
-  const written = await writeExtraFiles(request, work, context);
-  if (!written.ok) return written;
-  reportStep(context, 'check file system');
-  const repaired = await checkFileSystem(work.image, 'repair', context.signal);
-  if (!repaired.ok || partition.size !== 'auto') return repaired;
-  reportStep(context, 'shrink');
-  const superblock = await readSuperblock(work.image);
-  if (!superblock.ok) return superblock;
-  const { blocks, freeBlocks, blockSize } = superblock.value;
-  const used = (blocks - freeBlocks) * blockSize;
-  const shrunk = await shrinkFileSystem(
-    work.image,
-    finalSize(used, partition.headroom),
-    context.signal,
-  );
-  return shrunk.ok ? checkFileSystem(work.image, 'read only', context.signal) : shrunk;
-}
-
-function reportStep(context: Context, step: Step): void {
-  context.report({ type: 'step', step });
 }
