@@ -23,6 +23,10 @@ export type Failure =
   | PlatformMismatch
   | LoadIncomplete
   | NotVerified
+  | ImageCorrupt
+  | ImageUnsupported
+  | ImageNeedsRecovery
+  | PartitionMissing
   | RegistryTemporary
   | RegistryRefused
   | PlatformNotOffered
@@ -179,6 +183,37 @@ export interface NotVerified {
   readonly findings: readonly string[];
 }
 
+/** A file system image, or the partition table around it, that contradicts itself or is cut off. */
+export interface ImageCorrupt {
+  readonly reason: 'image-corrupt';
+  readonly image: string;
+  /** What is wrong and where, as a phrase with no full stop. */
+  readonly detail: string;
+}
+
+/** A file system that is sound and uses what this version does not read. */
+export interface ImageUnsupported {
+  readonly reason: 'image-unsupported';
+  readonly image: string;
+  /** By the name that tune2fs gives it where it has one: `encrypt`, `casefold`. */
+  readonly feature: string;
+}
+
+/** A file system whose journal holds what the file system itself lacks: it was not unmounted. */
+export interface ImageNeedsRecovery {
+  readonly reason: 'image-needs-recovery';
+  readonly image: string;
+}
+
+/** A disk image without the partition that was asked for. */
+export interface PartitionMissing {
+  readonly reason: 'partition-missing';
+  readonly image: string;
+  readonly wanted: string;
+  /** The names there are. */
+  readonly present: readonly string[];
+}
+
 /** A registry or web server that failed in a way that may pass; every attempt is spent. */
 export interface RegistryTemporary {
   readonly reason: 'registry-temporary';
@@ -285,6 +320,8 @@ export function exitCodeOf(failure: Failure): number {
     case 'target-ambiguous':
     case 'output-in-use':
     case 'store-invalid':
+    case 'image-unsupported':
+    case 'partition-missing':
       return 2;
     case 'blob-bad':
     case 'store-damaged':
@@ -294,6 +331,8 @@ export function exitCodeOf(failure: Failure): number {
     case 'platform-mismatch':
     case 'load-incomplete':
     case 'not-verified':
+    case 'image-corrupt':
+    case 'image-needs-recovery':
       return 3;
     case 'registry-temporary':
       return 4;

@@ -119,6 +119,26 @@ export function describeFailure(failure: Failure): FailureText {
         ]),
         hint: 'build it again, and do not ship this one',
       };
+    case 'image-corrupt':
+      return {
+        message: `${failure.image} is damaged: ${failure.detail}`,
+        hint: 'build it again; `e2fsck -fn` on a file system tells more',
+      };
+    case 'image-unsupported':
+      return {
+        message: `${failure.image} can't be read: it uses ${failure.feature}, which this version does not know`,
+        hint: 'make the file system without it: `tune2fs -l` shows its features',
+      };
+    case 'image-needs-recovery':
+      return {
+        message: `${failure.image} was not unmounted: its journal must be replayed before it can be read`,
+        hint: 'run `e2fsck -fp` on the file system (of a copy, if it must stay as it is)',
+      };
+    case 'partition-missing':
+      return {
+        message: `${failure.image} has no partition named ${quote(failure.wanted)}; it has: ${list(failure.present.map(quote))}`,
+        hint: '`sfdisk -l -o +Name` shows its partitions',
+      };
     case 'registry-temporary':
       return {
         message: `${failure.what}: ${failure.detail} (${count(failure.attempts, 'attempt')})`,
