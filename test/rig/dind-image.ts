@@ -31,6 +31,15 @@ const PACKAGES = [
   ...['busybox-static', 'ca-certificates', 'mount', 'util-linux', 'procps', 'coreutils', 'dash'],
   'pigz',
 ];
+/** bookworm's docker.io holds the client itself. */
+const PACKAGES_OF_BOOKWORM = PACKAGES.filter((name) => name !== 'docker-cli');
+
+/** Debian's suites by the engine that each has; only the first is to be had on Ubuntu, as its own suite's. */
+export const DIND_SUITES = {
+  '28.5': 'forky',
+  '26.1': 'trixie',
+  '20.10': 'bookworm',
+} as const;
 
 /** What the official image does before dockerd, in short; a loader must not depend on it, nor trip over it. */
 const ENTRYPOINT = `#!/bin/sh
@@ -53,12 +62,15 @@ exec "$@"
 /** Made by the layout's builder last, and so the sign that it is complete. */
 const RECORD = 'stowage-dind.json';
 
+/** `suite` is Debian's: `offersDebian` tells whether this machine's mirror has it. */
 export async function dindImage(
   report: (line: string) => void = () => undefined,
+  options: { readonly suite?: string } = {},
 ): Promise<DindImage> {
-  const { suite, mirror } = await debianSource();
+  const { suite, mirror } = await debianSource(options.suite);
+  const packages = suite === 'bookworm' ? PACKAGES_OF_BOOKWORM : PACKAGES;
   const key = createHash('sha256')
-    .update(JSON.stringify([PACKAGES, ENTRYPOINT]))
+    .update(JSON.stringify([packages, ENTRYPOINT]))
     .digest('hex');
   const dir = join(ROOT, 'build', 'dind', `${suite}-${process.arch}-${key.slice(0, 12)}`);
   if (!existsSync(join(dir, RECORD))) {
@@ -67,7 +79,7 @@ export async function dindImage(
     const staging = await mkdtemp(`${dir}.`);
     await chmod(staging, 0o755);
     try {
-      await makeLayout(staging, suite, mirror);
+      await makeLayout(staging, suite, mirror, packages);
       // Two processes may make it at once: the first rename wins, and both results will do.
       await rename(staging, dir).catch((error: unknown) => {
         if (!existsSync(join(dir, RECORD))) throw error;
@@ -87,8 +99,8 @@ export async function dindImage(
  * Where this machine's own packages come from, read from apt. On Debian the suite is the one whose engine
  * the bundles name; elsewhere it is the machine's own, with whatever engine that has.
  */
-async function debianSource(): Promise<{ suite: string; mirror: string }> {
-  const suiteWanted = process.env['STOWAGE_DIND_SUITE'];
+async function debianSource(suiteAsked?: string): Promise<DebianSource> {
+  const suiteWanted = suiteAsked ?? process.env['STOWAGE_DIND_SUITE'];
   const format = '$(ORIGIN) $(CODENAME) $(SITE)';
   const targets = await must('apt-get', [
     'indextargets',
@@ -99,28 +111,45 @@ async function debianSource(): Promise<{ suite: string; mirror: string }> {
   for (const line of targets.split('\n')) {
     const [origin, suite, mirror] = line.split(' ');
     if (suite === undefined || mirror === undefined || suite.includes('-')) continue;
-    if (origin === 'Debian') return { suite: suiteWanted ?? 'forky', mirror };
-    if (origin === 'Ubuntu') return { suite: suiteWanted ?? suite, mirror };
+    if (origin === 'Debian') return { origin, suite: suiteWanted ?? 'forky', mirror };
+    if (origin === 'Ubuntu') return { origin, suite: suiteWanted ?? suite, mirror };
   }
   throw new Error(
     'apt knows no Debian or Ubuntu mirror on this machine: run `sudo apt-get update`',
   );
 }
 
-async function makeLayout(dir: string, suite: string, mirror: string): Promise<void> {
+interface DebianSource {
+  readonly origin: 'Debian' | 'Ubuntu';
+  readonly suite: string;
+  readonly mirror: string;
+}
+
+/** Whether `dindImage` can make images of Debian's suites here. */
+export async function offersDebian(): Promise<boolean> {
+  return (await debianSource()).origin === 'Debian';
+}
+
+async function makeLayout(
+  dir: string,
+  suite: string,
+  mirror: string,
+  packages: readonly string[],
+): Promise<void> {
   const blobs = join(dir, 'blobs', 'sha256');
   await mkdir(blobs, { recursive: true });
   const entrypoint = join(dir, 'dockerd-entrypoint.sh');
   writeFileSync(entrypoint, ENTRYPOINT, { mode: 0o755 });
   const layer = join(dir, 'layer.tar.gz');
   const { diffId, log } = await bootstrap(layer, [
-    ...['--variant=extract', `--include=${PACKAGES.join(',')}`],
+    ...['--variant=extract', `--include=${packages.join(',')}`],
     // The mirror may be a snapshot that was frozen long ago.
     '--aptopt=Acquire::Check-Valid-Until "false"',
     // Packages are only unpacked, so what their scripts would make is missing.
     '--extract-hook=mkdir -p "$1/usr/local/bin" "$1/var/lib" "$1/root" "$1/tmp"',
     `--extract-hook=cp "${entrypoint}" "$1/usr/local/bin/dockerd-entrypoint.sh"`,
-    `--extract-hook=install -m 0755 "$1/usr/bin/busybox" "${join(dir, 'busybox')}"`,
+    // bookworm's package has it in /bin, which only a later step of an installation makes a link.
+    `--extract-hook=install -m 0755 "$(ls "$1/usr/bin/busybox" "$1/bin/busybox" 2>/dev/null | head -n 1)" "${join(dir, 'busybox')}"`,
     '--extract-hook=chroot "$1" dockerd --version >&2',
     // Nobody reads them there, and every test would copy them.
     '--extract-hook=rm -rf "$1/usr/share/doc" "$1/usr/share/man" "$1/usr/share/locale" "$1/usr/bin/ctr"',
