@@ -1,0 +1,416 @@
+import { aclToXattr } from './acl.ts';
+import { ByteWindow } from './byte-window.ts';
+import type { Header } from './header.ts';
+import { BLOCK, isChecksumRight, isZero, parseHeader } from './header.ts';
+import type { PaxRecord, TarTime } from './pax.ts';
+import { latin1, parseDecimal, parsePax, parseTime } from './pax.ts';
+import type { SparseMap } from './sparse.ts';
+import { checkMap, expand, paxSparse, readLeadingMap, readOldMap } from './sparse.ts';
+import { TarError } from './tar-error.ts';
+
+/**
+ * A member of a tar, byte for byte as the archive has it: nothing is decoded, resolved or made safe. In all forms
+ * that GNU tar, bsdtar, star, Python and Go write: V7, ustar, GNU's long names and sparse files, PAX.
+ */
+export interface TarEntry {
+  readonly type: TarType;
+  /** As it is written: with `./`, leading and trailing slashes if there are any. */
+  readonly name: Uint8Array;
+  /** Of links: as it is written. */
+  readonly linkTarget: Uint8Array;
+  /** Permission bits, 0 to 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: TarTime;
+  readonly atime: TarTime | undefined;
+  readonly ctime: TarTime | undefined;
+  /** Of devices. */
+  readonly major: number;
+  readonly minor: number;
+  /** Bytes of `content`: of a sparse file all, with its holes. 0 for what is no file. */
+  readonly size: number;
+  /** By full name, as latin1; access control lists as the kernel's `system.posix_acl_*`. */
+  readonly xattrs: ReadonlyMap<string, Uint8Array>;
+  /** Keys of attributes that are there and can't be told: access control lists that name nobody by number. */
+  readonly unknown: readonly string[];
+  /** To be read before the next entry, or not at all; once. Its chunks are good until the next is asked for. */
+  readonly content: Uint8Array | AsyncIterable<Uint8Array>;
+  /** Where its header is, in bytes. */
+  readonly offset: number;
+}
+
+export type TarType =
+  'file' | 'hard link' | 'symlink' | 'character device' | 'block device' | 'directory' | 'fifo';
+
+/** Of one extended header, or one long name: the limit of Go's reader, and so of the container engines. */
+const LONGEST_RECORDS = 1024 * 1024;
+
+const TYPES: Readonly<Record<string, TarType>> = {
+  '\0': 'file',
+  '0': 'file',
+  '1': 'hard link',
+  '2': 'symlink',
+  '3': 'character device',
+  '4': 'block device',
+  '5': 'directory',
+  '6': 'fifo',
+  // Contiguous files, which no system has any more.
+  '7': 'file',
+  // GNU's: sparse files; directories with the list of what was in them.
+  S: 'file',
+  D: 'directory',
+};
+
+/** A volume's label, and Solaris' lists that only it understands. */
+const PASSED_OVER = 'VA';
+
+const NOTHING = new Uint8Array(0);
+const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
+
+/**
+ * The members in their order. Throws a `TarError` on what is damaged, cut off or unknown: everything that an archive
+ * can do; and what the source throws. The source is read to its end, and closed where the reader gives up.
+ */
+export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarEntry, void> {
+  const window = new ByteWindow(source);
+  try {
+    yield* readMembers(window);
+    // What is behind an archive is nobody's, but whoever writes it into a pipe would break.
+    while ((await window.takeSome(Number.MAX_SAFE_INTEGER)) !== undefined);
+  } finally {
+    await window.close();
+  }
+}
+
+/** What the headers in front of a member say of it. */
+interface Ahead {
+  readonly records: PaxRecord[];
+  name?: Uint8Array;
+  linkTarget?: Uint8Array;
+}
+
+async function* readMembers(window: ByteWindow): AsyncGenerator<TarEntry, void> {
+  const globals = new Map<string, Uint8Array>();
+  let ahead: Ahead = { records: [] };
+  for (;;) {
+    const offset = window.offset;
+    const block = window.takeNow(BLOCK) ?? (await window.take(BLOCK));
+    if (block.length === 0) {
+      if (isAhead(ahead)) throw new TarError('the archive ends in it', offset, ahead.name);
+      return;
+    }
+    if (block.length < BLOCK) throw new TarError('the archive ends within a header', offset);
+    if (block[0] === 0 && isZero(block)) {
+      await checkEnd(window, ahead);
+      return;
+    }
+    if (!isChecksumRight(block))
+      throw new TarError(
+        offset === 0 ? 'this is no tar' : 'the checksum of its header is wrong',
+        offset,
+      );
+    const header = parseHeader(block, offset);
+    switch (header.type) {
+      case 'x':
+      case 'X':
+        ahead.records.push(...(await readRecords(window, header, offset)));
+        break;
+      case 'g':
+        for (const [key, value] of await readRecords(window, header, offset))
+          if (value.length === 0) globals.delete(key);
+          else globals.set(key, value);
+        break;
+      case 'L':
+        ahead.name = upToNul(await readSmall(window, header, offset));
+        break;
+      case 'K':
+        ahead.linkTarget = upToNul(await readSmall(window, header, offset));
+        break;
+      default: {
+        const records = [...globals, ...ahead.records];
+        if (PASSED_OVER.includes(header.type)) {
+          await skipContent(window, header.size, offset, header.name);
+        } else {
+          const old = header.type === 'S' ? await oldMap(header, block, window, offset) : undefined;
+          yield* readMember(window, { header, records, ahead, old, offset });
+        }
+        ahead = { records: [] };
+      }
+    }
+  }
+}
+
+interface Parts {
+  readonly header: Header;
+  readonly records: readonly PaxRecord[];
+  readonly ahead: Ahead;
+  readonly old: SparseMap | undefined;
+  readonly offset: number;
+}
+
+/** Yields one entry, and passes over what was not read of it. */
+async function* readMember(window: ByteWindow, parts: Parts): AsyncGenerator<TarEntry, void> {
+  const { header, offset } = parts;
+  const described = describe(parts);
+  const { name } = described.entry;
+  // Only files have content; what other members say of their size is not about what follows (as Go reads it), but for
+  // GNU's lists of directories.
+  const hasContent = described.entry.type === 'file' || header.type === 'D';
+  let stored = hasContent ? described.stored : 0;
+  let map = parts.old;
+  try {
+    const sparse = hasContent ? paxSparse(parts.records, offset) : undefined;
+    if (sparse?.version === '0') map = sparse.map;
+    if (sparse?.version === '1') {
+      const leading = await readLeadingMap(window, sparse.realSize, stored);
+      // The whole content is filled up to a block, of which the map has taken some.
+      stored -= leading.taken;
+      map = leading.map;
+    }
+    if (map !== undefined) checkMap(map, stored, offset);
+  } catch (error) {
+    throw named(error, name);
+  }
+  const padding = (BLOCK - (stored % BLOCK)) % BLOCK;
+  if (described.entry.type !== 'file') {
+    yield described.entry;
+    await skipContent(window, stored, offset, name);
+    return;
+  }
+  const now = map === undefined ? window.takeNow(stored) : undefined;
+  if (now !== undefined) {
+    yield { ...described.entry, size: stored, content: now };
+  } else {
+    const content = new StoredContent(window, stored, name);
+    yield {
+      ...described.entry,
+      size: map?.realSize ?? stored,
+      content: map === undefined ? content : expand(map, content),
+    };
+    await content.skipRest();
+  }
+  if (!(await window.skip(padding)))
+    throw new TarError('the archive ends in it', window.offset, name);
+}
+
+/** What is stored of a member, in pieces. */
+class StoredContent implements AsyncIterable<Uint8Array> {
+  readonly #window: ByteWindow;
+  readonly #name: Uint8Array;
+  #left: number;
+
+  constructor(window: ByteWindow, length: number, name: Uint8Array) {
+    this.#window = window;
+    this.#left = length;
+    this.#name = name;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void> {
+    while (this.#left > 0) {
+      const piece = await this.#window.takeSome(this.#left);
+      if (piece === undefined) throw this.#cut();
+      this.#left -= piece.length;
+      yield piece;
+    }
+  }
+
+  async skipRest(): Promise<void> {
+    const length = this.#left;
+    this.#left = 0;
+    if (!(await this.#window.skip(length))) throw this.#cut();
+  }
+
+  #cut(): TarError {
+    return new TarError('the archive ends in it', this.#window.offset, this.#name);
+  }
+}
+
+/** The entry without its content, and how many bytes of content are stored. */
+function describe(parts: Parts): { readonly entry: TarEntry; readonly stored: number } {
+  const { header, ahead, offset } = parts;
+  const pax = mergeRecords(parts.records);
+  const name = pax.get('GNU.sparse.name') ?? pax.get('path') ?? ahead.name ?? header.name;
+  const number = (key: string, otherwise: number): number => {
+    const value = pax.get(key);
+    const parsed = value === undefined ? otherwise : parseDecimal(value);
+    if (parsed === undefined)
+      throw new TarError(
+        `${JSON.stringify(key)} in its extended header is no number`,
+        offset,
+        name,
+      );
+    return parsed;
+  };
+  const time = (key: string, otherwise: number | undefined): TarTime | undefined => {
+    const value = pax.get(key);
+    if (value === undefined)
+      return otherwise === undefined ? undefined : { seconds: otherwise, nanoseconds: 0 };
+    const parsed = parseTime(value);
+    if (parsed === undefined)
+      throw new TarError(`${JSON.stringify(key)} in its extended header is no time`, offset, name);
+    return parsed;
+  };
+  const type = TYPES[header.type];
+  if (type === undefined)
+    throw new TarError(
+      `it is of the type ${JSON.stringify(header.type)}, which is not known`,
+      offset,
+      name,
+    );
+  const { xattrs, unknown } = attributesOf(pax, offset, name);
+  return {
+    stored: number('size', header.size),
+    entry: {
+      // Before there was a type for directories, they were told by their names' ends.
+      type: type === 'file' && header.type !== 'S' && name.at(-1) === 0x2f ? 'directory' : type,
+      name,
+      linkTarget: pax.get('linkpath') ?? ahead.linkTarget ?? header.linkTarget,
+      mode: header.mode,
+      uid: number('uid', header.uid),
+      gid: number('gid', header.gid),
+      mtime: time('mtime', header.mtime) ?? { seconds: header.mtime, nanoseconds: 0 },
+      atime: time('atime', header.atime),
+      ctime: time('ctime', header.ctime),
+      major: number('SCHILY.devmajor', header.major),
+      minor: number('SCHILY.devminor', header.minor),
+      size: 0,
+      xattrs,
+      unknown,
+      content: NOTHING,
+      offset,
+    },
+  };
+}
+
+/** An empty value takes back what was said before; of an extended attribute it is one like any other. */
+function mergeRecords(records: readonly PaxRecord[]): ReadonlyMap<string, Uint8Array> {
+  const merged = new Map<string, Uint8Array>();
+  for (const [key, value] of records)
+    if (value.length > 0 || key.startsWith('SCHILY.xattr.')) merged.set(key, value);
+    else merged.delete(key);
+  return merged;
+}
+
+const ACLS: Readonly<Record<string, string>> = {
+  'SCHILY.acl.access': 'system.posix_acl_access',
+  'SCHILY.acl.default': 'system.posix_acl_default',
+};
+
+function attributesOf(
+  pax: ReadonlyMap<string, Uint8Array>,
+  offset: number,
+  entry: Uint8Array,
+): Pick<TarEntry, 'xattrs' | 'unknown'> {
+  if (pax.size === 0) return { xattrs: NO_XATTRS, unknown: [] };
+  const xattrs = new Map<string, Uint8Array>();
+  const unknown: string[] = [];
+  for (const [key, value] of pax) {
+    const acl = ACLS[key];
+    if (acl !== undefined) {
+      const list = aclToXattr(value);
+      if (list === undefined) unknown.push(key);
+      else if (!isMode(acl, list) && !xattrs.has(acl)) xattrs.set(acl, list);
+    } else if (key.startsWith('SCHILY.xattr.')) {
+      xattrs.set(key.slice('SCHILY.xattr.'.length), value);
+    } else if (key.startsWith('LIBARCHIVE.xattr.')) {
+      const name = unescapeUrl(key.slice('LIBARCHIVE.xattr.'.length));
+      const bytes = Buffer.from(latin1(value), 'base64');
+      // Whoever writes both writes them alike; the other needs no decoding.
+      if (!pax.has(`SCHILY.xattr.${name}`)) xattrs.set(name, bytes);
+    } else if (key === 'RHT.security.selinux') {
+      // Labels end with a NUL in a file system, and without one in an archive.
+      const name = 'security.selinux';
+      if (!xattrs.has(name)) xattrs.set(name, Buffer.concat([value, Buffer.alloc(1)]));
+    }
+  }
+  for (const name of xattrs.keys())
+    if (name === '' || name.includes('\0'))
+      throw new TarError('it has an extended attribute without a name', offset, entry);
+  return { xattrs, unknown };
+}
+
+/** A list of owner, group and others alone says what the mode says, and no file system keeps it. */
+function isMode(acl: string, list: Uint8Array): boolean {
+  return acl === 'system.posix_acl_access' && list.length === 4 + 3 * 8;
+}
+
+function unescapeUrl(text: string): string {
+  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
+    String.fromCharCode(parseInt(hex, 16)),
+  );
+}
+
+async function oldMap(
+  header: Header,
+  block: Uint8Array,
+  window: ByteWindow,
+  offset: number,
+): Promise<SparseMap> {
+  // star has a form of its own under the same letter.
+  if (header.format === 'star' || header.format === 'ustar')
+    throw new TarError('it is a sparse file in a form that is not known', offset, header.name);
+  try {
+    return await readOldMap(Buffer.from(block), window);
+  } catch (error) {
+    throw named(error, header.name);
+  }
+}
+
+async function readRecords(
+  window: ByteWindow,
+  header: Header,
+  offset: number,
+): Promise<PaxRecord[]> {
+  const start = window.offset;
+  const data = await readSmall(window, header, offset);
+  return parsePax(data, start);
+}
+
+/** A copy of a small member's content. */
+async function readSmall(
+  window: ByteWindow,
+  { size, name }: Header,
+  offset: number,
+): Promise<Uint8Array> {
+  if (size > LONGEST_RECORDS)
+    throw new TarError(`its header in front has ${size} bytes, more than any needs`, offset, name);
+  const content = Buffer.from(await window.take(size));
+  if (content.length < size || !(await window.skip((BLOCK - (size % BLOCK)) % BLOCK)))
+    throw new TarError('the archive ends in it', window.offset, name);
+  return content;
+}
+
+async function skipContent(
+  window: ByteWindow,
+  size: number,
+  offset: number,
+  name: Uint8Array,
+): Promise<void> {
+  if (!(await window.skip(Math.ceil(size / BLOCK) * BLOCK)))
+    throw new TarError('the archive ends in it', offset, name);
+}
+
+/** Two blocks of zeros end an archive; many end with one, and some with none. Data behind a single one is no end. */
+async function checkEnd(window: ByteWindow, ahead: Ahead): Promise<void> {
+  const offset = window.offset - BLOCK;
+  const second = await window.take(BLOCK);
+  if (isAhead(ahead)) throw new TarError('the archive ends in it', offset, ahead.name);
+  if (!isZero(second)) throw new TarError('there is an empty block between members', offset);
+}
+
+function isAhead({ records, name, linkTarget }: Ahead): boolean {
+  return records.length > 0 || name !== undefined || linkTarget !== undefined;
+}
+
+function upToNul(bytes: Uint8Array): Uint8Array {
+  const end = bytes.indexOf(0);
+  return end === -1 ? bytes : bytes.subarray(0, end);
+}
+
+/** The same error, with the member's name. */
+function named(error: unknown, name: Uint8Array): unknown {
+  return error instanceof TarError && error.entry === undefined
+    ? new TarError(error.detail, error.offset, name)
+    : error;
+}
