@@ -6,10 +6,14 @@ import { pipeline } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { leftOnMachine, wholeMachine } from './rig/machine-state.ts';
+import { isOurs, shareRunTag } from './rig/run-tag.ts';
 import { inCi, mayBeAbsent } from './rig/skip.ts';
 
 /**
- * Runs every test, or the files and directories given as arguments, and ends with one summary of all.
+ * Runs every test, or the files and directories given as arguments, and ends with one summary of all. What the
+ * machine has more of afterwards than before (mounts, loop devices, containers, volumes, networks; directories and
+ * programs of ours) is a failure.
  * Node 20's own command knows no globs, no order, and one concurrency for all files.
  */
 interface Suite {
@@ -41,6 +45,8 @@ const wanted = process.argv.slice(2).map((argument) => relative(TEST, argument))
 const totals = new Map<string, number>();
 const refusedSkips: string[] = [];
 
+shareRunTag();
+const before = await wholeMachine();
 await pipeline(Readable.from(allEvents()), new spec(), new PassThrough(), process.stdout);
 
 async function* allEvents(): AsyncGenerator {
@@ -57,10 +63,13 @@ async function* allEvents(): AsyncGenerator {
   }
   for (const name of refusedSkips) yield diagnostic(`skipped, which CI does not accept: ${name}`);
   for (const [name, count] of totals) yield diagnostic(`${name} ${count}`);
+  // In CI the machine is ours alone; elsewhere others come and go, and only what carries our names is our fault.
+  const left = (await leftOnMachine(before)).filter((line) => inCi() || isOurs(line));
+  for (const line of left) yield diagnostic(`left behind, ${line}`);
   const failed = (totals.get('fail') ?? 0) + (totals.get('cancelled') ?? 0);
   const nothing = (totals.get('pass') ?? 0) === 0;
   if (nothing) yield diagnostic('no test ran at all');
-  process.exitCode = failed > 0 || nothing || refusedSkips.length > 0 ? 1 : 0;
+  process.exitCode = failed > 0 || nothing || refusedSkips.length > 0 || left.length > 0 ? 1 : 0;
 }
 
 /** Units side by side; whatever starts engines one file after the other, as there are two cores. */

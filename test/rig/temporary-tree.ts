@@ -1,15 +1,15 @@
 import { chmodSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { mustAsRoot } from './process.ts';
 import { atEnd, type Owner } from './owner.ts';
+import { OUR_PATHS } from './run-tag.ts';
 
 /**
  * A fresh directory that others may enter, removed at the end with everything that root left in it.
  * Directly in /tmp, since a socket's path has room for 107 bytes.
  */
 export function temporaryTree(owner: Owner): string {
-  const dir = mkdtempSync(join('/tmp', 'stw-'));
+  const dir = mkdtempSync(OUR_PATHS);
   chmodSync(dir, 0o755);
   atEnd(owner, async () => {
     try {

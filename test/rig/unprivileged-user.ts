@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { atEnd, type Owner } from './owner.ts';
 import { must, mustAsRoot, run } from './process.ts';
+import { OUR_NAMES } from './run-tag.ts';
 
 export interface User {
   readonly name: string;
@@ -20,7 +21,7 @@ export async function unprivilegedUser(
   owner: Owner,
   sudoers: readonly string[] = [],
 ): Promise<User> {
-  const name = `stw-${randomBytes(4).toString('hex')}`;
+  const name = `${OUR_NAMES}${randomBytes(3).toString('hex')}`;
   // In /tmp and not in /home, which may be on another file system or forbid system users.
   const home = join('/tmp', `${name}-home`);
   const rules = join('/etc/sudoers.d', name);
