@@ -34,6 +34,9 @@ const OWN: Readonly<Record<string, readonly number[]>> = {
 };
 const BASE = 16;
 const MEGABYTE = 1_000_000;
+/** Bytes, compressed: some 22,000 files in all, as measured in HAOS's set. */
+const SMALL_FILE = 5_000;
+const LARGE_FILE = 400_000;
 
 /** Publishes the seven as `bench/NAME:1`. */
 export async function pushSevenImages(
@@ -44,12 +47,7 @@ export async function pushSevenImages(
   let seed = 7_000;
   const layer = async (megabytes: number): Promise<Layer> => {
     seed += 1;
-    const size = Math.floor(megabytes * MEGABYTE * scale);
-    return makeLayer({
-      // What is in images shrinks to about a third: noise, and as much again twice of what gzip swallows.
-      [`usr/lib/noise-${seed}`]: noise(seed, size),
-      [`usr/share/text-${seed}`]: Buffer.alloc(Math.floor(size * 1.85), `line ${seed}\n`),
-    });
+    return makeLayer(filesOf(seed, Math.floor(megabytes * MEGABYTE * scale)));
   };
   const base = await layer(BASE);
   const images = new Map<string, Image>();
@@ -74,6 +72,24 @@ export async function pushSevenImages(
     layers: new Set([...images.values()].flatMap((image) => image.layers.map((l) => l.digest)))
       .size,
   };
+}
+
+/**
+ * A layer's files for `size` compressed bytes: a library or two of some megabytes and many small files, as in
+ * HAOS's images. What is in images shrinks to about a third: noise, and twice as much of what gzip swallows.
+ */
+function filesOf(seed: number, size: number): Record<string, Uint8Array> {
+  const files: Record<string, Uint8Array> = {};
+  const random = noise(seed, size);
+  let offset = 0;
+  for (let number = 0; offset < size; number++) {
+    const length = Math.min(size - offset, number % 100 === 0 ? LARGE_FILE : SMALL_FILE);
+    const file = Buffer.alloc(Math.ceil(length * 2.85), `line ${number} of ${seed}\n`);
+    file.set(random.subarray(offset, offset + length));
+    files[`usr/lib/${seed}/part-${number % 40}/file-${number}`] = file;
+    offset += length;
+  }
+  return files;
 }
 
 /** Publishes `bench/large:1`: one layer of `size` bytes that is never in memory, and on disk only in the registry. */

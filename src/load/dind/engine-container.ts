@@ -11,6 +11,7 @@ import type { EngineApi, EngineVersion } from '../../tools/engine-api.ts';
 import { openEngineApi } from '../../tools/engine-api.ts';
 import { DATA_IMAGE } from '../loader.ts';
 import type { Undo } from '../undo.ts';
+import { daemonFiles, daemonArguments } from './daemons.ts';
 
 /** The label that every container of ours carries; reap.ts says what is in it. */
 export const OWNER_LABEL = 'io.stowage.owner';
@@ -66,10 +67,8 @@ export class EngineContainer {
     context: Context,
   ): Promise<Result<EngineContainer>> {
     await mkdir(options.runDirectory);
-    await writeFile(
-      join(options.runDirectory, 'daemon.json'),
-      JSON.stringify({ features: { 'containerd-snapshotter': true } }),
-    );
+    for (const [file, text] of Object.entries(daemonFiles(options.dataRoot)))
+      await writeFile(join(options.runDirectory, file), text);
     // By name, so that it can be taken back even when we are interrupted before we hear its ID.
     const name = `stowage-${process.pid}-${Date.now().toString(36)}`;
     const forget = undo.add('remove the container', () => outer.remove(name));
@@ -170,19 +169,14 @@ function runArguments(name: string, options: EngineContainerOptions): string[] {
     '--pull=never',
     bind(options.mountPoint, '/stowage/data'),
     bind(options.runDirectory, '/stowage/run'),
-    // Instead of the anonymous volume that the official image declares here.
+    // Instead of the anonymous volume that the official image declares here; and for the daemons' own files.
     '--tmpfs=/var/lib/docker',
+    '--tmpfs=/run',
     // On two cores unpacking in the daemon beats a second process for each layer.
     '--env=CONTAINERD_DISABLE_PIGZ=1',
-    '--entrypoint=dockerd',
+    '--entrypoint=/bin/sh',
     options.image,
-    '--config-file=/stowage/run/daemon.json',
-    `--data-root=/stowage/data/${options.dataRoot}`,
-    '--host=unix:///stowage/run/docker.sock',
-    `--group=${process.getgid?.() ?? 0}`,
-    '--bridge=none',
-    '--iptables=false',
-    '--ip6tables=false',
+    ...daemonArguments(process.getgid?.() ?? 0),
   ];
 }
 
