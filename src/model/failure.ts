@@ -21,6 +21,7 @@ export type Failure =
   | ImportPartial
   | SourceBad
   | PlatformMismatch
+  | TreeBad
   | LoadIncomplete
   | NotVerified
   | ImageCorrupt
@@ -166,6 +167,19 @@ export interface PlatformMismatch {
   readonly reference: string;
   readonly expected: string;
   readonly actual: string;
+}
+
+/** An archive or directory that no file system can be made of: damaged, cut off, changed while it was read. */
+export interface TreeBad {
+  readonly reason: 'tree-bad';
+  /** The archive or directory as it was given; `-` for standard input. */
+  readonly input: string;
+  /** The file in it that this is about; what is no UTF-8 is escaped. */
+  readonly entry?: string;
+  /** Where in the unpacked archive, in bytes. */
+  readonly offset?: number;
+  /** A phrase, such as `the archive ends in it`. */
+  readonly detail: string;
 }
 
 /** The engine accepted an image and does not hold it as it should. */
@@ -329,6 +343,7 @@ export function exitCodeOf(failure: Failure): number {
     case 'import-partial':
     case 'source-bad':
     case 'platform-mismatch':
+    case 'tree-bad':
     case 'load-incomplete':
     case 'not-verified':
     case 'image-corrupt':

@@ -106,6 +106,15 @@ export function describeFailure(failure: Failure): FailureText {
         message: `${failure.image}: ${failure.reference} is for ${failure.actual}, not for ${failure.expected}`,
         hint: 'tell whoever publishes the image, or pin another one',
       };
+    case 'tree-bad': {
+      const input = failure.input === '-' ? 'standard input' : failure.input;
+      const entry = failure.entry === undefined ? '' : `: ${quote(failure.entry)}`;
+      const place = failure.offset === undefined ? '' : ` (at byte ${failure.offset})`;
+      return {
+        message: `${input}${entry}: ${failure.detail}${place}`,
+        hint: 'nothing was written',
+      };
+    }
     case 'load-incomplete':
       return {
         message: `${failure.image} was not loaded as it should be: ${failure.detail}`,
