@@ -22,6 +22,8 @@ export type Failure =
   | SourceBad
   | PlatformMismatch
   | TreeBad
+  | EngineUnable
+  | EngineMislabelled
   | LoadIncomplete
   | NotVerified
   | ImageCorrupt
@@ -182,6 +184,33 @@ export interface TreeBad {
   readonly detail: string;
 }
 
+/** The device's engine can't do what the bundle wants of it: told before anything is built. */
+export interface EngineUnable {
+  readonly reason: 'engine-unable';
+  /** As it says it itself: `20.10.24+dfsg1`. */
+  readonly version: string;
+  readonly problems: readonly EngineProblem[];
+}
+
+export interface EngineProblem {
+  /** A key of the bundle, or `image core`. */
+  readonly what: string;
+  /** A phrase about it. */
+  readonly detail: string;
+  /** What would do instead. */
+  readonly remedy: string;
+}
+
+/** The dind image runs another version than the one the bundle names, or than it says itself. */
+export interface EngineMislabelled {
+  readonly reason: 'engine-mislabelled';
+  readonly reference: string;
+  /** Who says what is expected: `engine.version`, or the image's own `DOCKER_VERSION`. */
+  readonly by: 'engine.version' | 'DOCKER_VERSION';
+  readonly expected: string;
+  readonly actual: string;
+}
+
 /** The engine accepted an image and does not hold it as it should. */
 export interface LoadIncomplete {
   readonly reason: 'load-incomplete';
@@ -336,6 +365,7 @@ export function exitCodeOf(failure: Failure): number {
     case 'store-invalid':
     case 'image-unsupported':
     case 'partition-missing':
+    case 'engine-unable':
       return 2;
     case 'blob-bad':
     case 'store-damaged':
@@ -344,6 +374,7 @@ export function exitCodeOf(failure: Failure): number {
     case 'source-bad':
     case 'platform-mismatch':
     case 'tree-bad':
+    case 'engine-mislabelled':
     case 'load-incomplete':
     case 'not-verified':
     case 'image-corrupt':

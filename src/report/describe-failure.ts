@@ -115,6 +115,22 @@ export function describeFailure(failure: Failure): FailureText {
         hint: 'nothing was written',
       };
     }
+    case 'engine-unable':
+      return {
+        message: lines([
+          `Docker ${failure.version}, the bundle's engine, can't do what is asked of it:`,
+          ...failure.problems.map(({ what, detail }) => `  ${what}: ${detail}`),
+        ]),
+        hint: `what would do: ${[...new Set(failure.problems.map(({ remedy }) => remedy))].join('; ')}`,
+      };
+    case 'engine-mislabelled':
+      return {
+        message: `${failure.reference} runs Docker ${failure.actual}, and ${failure.by === 'engine.version' ? 'engine.version' : 'its DOCKER_VERSION'} is ${failure.expected}`,
+        hint:
+          failure.by === 'engine.version'
+            ? "let engine.version be the device's, and engine.dind an image of that version"
+            : 'take another image for engine.dind: nobody knows what this one is',
+      };
     case 'load-incomplete':
       return {
         message: `${failure.image} was not loaded as it should be: ${failure.detail}`,
