@@ -1,4 +1,5 @@
 import type { Options } from 'yargs';
+import { ENGINE_STORES } from '../model/bundle.ts';
 
 /** Options that several verbs share. Each can come from `STOWAGE_<NAME>` too: environment.ts. */
 
@@ -55,6 +56,20 @@ export const engineVersionOptions = {
     type: 'string',
     requiresArg: true,
     describe: "the dind image, instead of the bundle's engine.dind",
+  },
+} as const satisfies Record<string, Options>;
+
+/** What the verbs that fill a data root take besides. */
+export const engineStoreOptions = {
+  'engine-store': {
+    choices: ENGINE_STORES,
+    requiresArg: true,
+    describe: "where the device's engine keeps images, instead of the bundle's engine.store",
+  },
+  unpack: {
+    type: 'boolean',
+    describe:
+      "unpack the images; --no-unpack leaves that to the device's first boot. Instead of the bundle's engine.unpack",
   },
 } as const satisfies Record<string, Options>;
 

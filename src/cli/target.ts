@@ -1,4 +1,4 @@
-import type { Bundle } from '../model/bundle.ts';
+import type { Bundle, EngineStore } from '../model/bundle.ts';
 import type { Platform } from '../model/platform.ts';
 import { parsePlatform } from '../model/platform.ts';
 import type { Pins, TargetPins } from '../model/pins.ts';
@@ -6,6 +6,7 @@ import { targetKey } from '../model/pins-document.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { stale } from '../plan/compare-pins.ts';
+import type { EvaluateOptions } from '../plan/evaluate.ts';
 import { evaluateFromPins } from '../plan/evaluate-from-pins.ts';
 import { selectTarget } from '../plan/select-target.ts';
 import type { Wanted } from '../plan/wanted.ts';
@@ -18,6 +19,8 @@ export interface TargetArguments {
   readonly set?: readonly string[] | undefined;
   readonly 'engine-version'?: string | undefined;
   readonly dind?: string | undefined;
+  readonly 'engine-store'?: EngineStore | undefined;
+  readonly unpack?: boolean | undefined;
 }
 
 export interface Choice {
@@ -45,9 +48,13 @@ export function parseChoice(args: TargetArguments): Result<Choice> {
 }
 
 /** What the bundle's evaluation takes besides the target. */
-export function overrides(args: TargetArguments): { engineVersion?: string; dind?: string } {
+export function overrides(
+  args: TargetArguments,
+): Pick<EvaluateOptions, 'engineVersion' | 'engineStore' | 'unpack' | 'dind'> {
   return {
     ...(args['engine-version'] === undefined ? {} : { engineVersion: args['engine-version'] }),
+    ...(args['engine-store'] === undefined ? {} : { engineStore: args['engine-store'] }),
+    ...(args.unpack === undefined ? {} : { unpack: args.unpack }),
     ...(args.dind === undefined ? {} : { dind: args.dind }),
   };
 }

@@ -133,6 +133,7 @@ function complete(merged: MergedBundle, documents: readonly CheckedBundle[]): Bu
       name: engine.name ?? 'docker',
       store: engine.store ?? 'containerd',
       version: engine.version ?? DEFAULT_ENGINE_VERSION,
+      unpack: engine.unpack ?? true,
       dind: engine.dind ?? DEFAULT_DIND,
       ...(merged.dindAt === undefined ? {} : { dindAt: merged.dindAt }),
     },

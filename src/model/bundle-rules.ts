@@ -1,3 +1,4 @@
+import type { EngineStore } from './bundle.ts';
 import { dataRootProblem, pathProblem } from './bundle-paths.ts';
 import { parseHeadroom, parseSize } from './bundle-size.ts';
 import { hasCredentials, withoutCredentials } from './bundle-source.ts';
@@ -22,8 +23,9 @@ export interface RawBundle {
   };
   readonly engine?: {
     readonly name?: 'docker';
-    readonly store?: 'containerd';
+    readonly store?: EngineStore;
     readonly version?: string;
+    readonly unpack?: boolean;
     readonly dind?: string;
   };
   readonly images?: Readonly<Record<string, RawImage>>;

@@ -36,11 +36,18 @@ export type Size = 'auto' | { readonly bytes: number };
 
 export type Headroom = { readonly percent: number } | { readonly bytes: number };
 
+/** Where the engine on the device keeps images: containerd's content and snapshots, or the overlay2 graph driver. */
+export type EngineStore = 'containerd' | 'overlay2';
+
+export const ENGINE_STORES: readonly EngineStore[] = ['containerd', 'overlay2'];
+
 export interface Engine {
   readonly name: 'docker';
-  readonly store: 'containerd';
+  readonly store: EngineStore;
   /** The version on the device, such as `28.5.2`. */
   readonly version: string;
+  /** False where the device's first boot unpacks what it starts: then the partition has blobs alone. */
+  readonly unpack: boolean;
   /** The image that runs that engine on the builder; a template. */
   readonly dind: string;
   /** Where it is named; absent for the default. */

@@ -21,7 +21,7 @@ export function evaluateFromPins(
   bundle: Bundle,
   pins: TargetPins,
   file: string,
-  options: Pick<EvaluateOptions, 'machine' | 'engineVersion' | 'dind'> = {},
+  options: Omit<EvaluateOptions, 'platform' | 'set'> = {},
 ): Result<Wanted> {
   const stale = (difference: string): Result<never> =>
     fail({ reason: 'pins-stale', file, target: targetKey(pins.target), differences: [difference] });

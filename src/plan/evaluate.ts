@@ -49,7 +49,9 @@ export function evaluate(
   if (!files.ok) return files;
   const dind = evaluateDind(bundle, options, evaluation);
   if (!dind.ok) return dind;
-  const { name, store } = bundle.engine;
+  const { name } = bundle.engine;
+  const store = options.engineStore ?? bundle.engine.store;
+  const unpack = options.unpack ?? bundle.engine.unpack;
   return ok({
     target: evaluation.target(),
     platform: options.platform,
@@ -58,7 +60,7 @@ export function evaluate(
       ? {}
       : { catalog: { from: catalog.from, values: Object.fromEntries(evaluation.catalogValues) } }),
     partition: bundle.partition,
-    engine: { name, store, version: evaluation.engineVersion },
+    engine: { name, store, version: evaluation.engineVersion, unpack },
     ...dind.value,
     images: images.value,
     files: files.value,

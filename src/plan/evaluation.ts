@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, join } from 'node:path';
-import type { Bundle, Position } from '../model/bundle.ts';
+import type { Bundle, EngineStore, Position } from '../model/bundle.ts';
 import { hasCredentials, parseAddress, withoutCredentials } from '../model/bundle-source.ts';
 import type { Catalog } from '../model/catalog-document.ts';
 import type { Failure, InvalidOption } from '../model/failure.ts';
@@ -19,6 +19,9 @@ export interface EvaluateOptions {
   readonly set: Readonly<Record<string, string>>;
   /** Instead of the bundle's `engine.version`. */
   readonly engineVersion?: string | undefined;
+  /** Instead of the bundle's `engine.store` and `engine.unpack`. */
+  readonly engineStore?: EngineStore | undefined;
+  readonly unpack?: boolean | undefined;
   /** Instead of the bundle's `engine.dind`: `docker://NAME` or a name alone. */
   readonly dind?: string | undefined;
 }

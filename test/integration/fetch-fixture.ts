@@ -44,7 +44,7 @@ export function wantedOf(
     platform: platform.value,
     vars: {},
     partition: { label: 'data', size: 'auto', headroom: { percent: 10 }, dataRoot: 'docker' },
-    engine: { name: 'docker', store: 'containerd', version: '28' },
+    engine: { name: 'docker', store: 'containerd', version: '28', unpack: true },
     dind: referenceOf(`${registry.host}/library/docker:28-dind`),
     images: Object.fromEntries(
       Object.entries(images).map(([name, from]) => [

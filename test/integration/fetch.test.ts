@@ -483,7 +483,7 @@ function wantedOf(images: Readonly<Record<string, string>>, platform: string): W
     platform: platformOf(platform),
     vars: {},
     partition: { label: 'data', size: 'auto', headroom: { percent: 10 }, dataRoot: 'docker' },
-    engine: { name: 'docker', store: 'containerd', version: '28' },
+    engine: { name: 'docker', store: 'containerd', version: '28', unpack: true },
     dind: reference(`${registry.host}/library/docker:28-dind`),
     images: Object.fromEntries(
       Object.entries(images).map(([name, from]) => [

@@ -37,6 +37,7 @@ test('an image is enough; the rest has defaults', () => {
       name: 'docker',
       store: 'containerd',
       version: '28.5.2',
+      unpack: true,
       dind: 'docker://docker.io/library/docker:{engine.version}-dind',
     },
     images: { x: { from: 'docker://x:1', tags: [], at: { file: 'a.yaml', line: 2, column: 11 } } },

@@ -19,7 +19,7 @@ const WANTED: Wanted = {
   platform: { os: 'linux', arch: 'arm64' },
   vars: {},
   partition: { label: 'data', size: 'auto', headroom: { percent: 10 }, dataRoot: 'docker' },
-  engine: { name: 'docker', store: 'containerd', version: '28.5.2' },
+  engine: { name: 'docker', store: 'containerd', version: '28.5.2', unpack: true },
   dind: reference('docker:28.5.2-dind'),
   images: { core: { reference: reference('ghcr.io/x/core:1'), names: ['ghcr.io/x/core:1'] } },
   files: {
