@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   fetch: ['model', 'plan', 'store', 'tools', 'oci'],
   'data-root': ['model', 'oci'],
   ext4: ['model'],
+  mkfs: ['model', 'oci', 'ext4', 'tools'],
   load: ['model', 'plan', 'store', 'tools', 'oci', 'data-root', 'ext4'],
   verify: ['model', 'oci', 'data-root', 'ext4', 'tools'],
   report: ['model', 'oci', 'data-root', 'ext4', 'tools'],
@@ -25,6 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'fetch',
     'data-root',
     'ext4',
+    'mkfs',
     'load',
     'verify',
     'report',
@@ -40,6 +42,7 @@ const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
   yargs: ['cli/'],
   'fs-extra': ['store/', 'tools/', 'load/', 'cli/'],
   'tar-stream': ['oci/'],
+  fzstd: ['oci/'],
   yaml: ['model/'],
 };
 

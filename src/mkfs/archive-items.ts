@@ -1,0 +1,148 @@
+import type { Attributes, Entry, Timestamp } from '../ext4/entry.ts';
+import type { Report } from '../model/event.ts';
+import { CompressionError } from '../oci/compression-error.ts';
+import { decompress } from '../oci/decompress.ts';
+import type { TarEntry } from '../oci/tar/reader.ts';
+import { readTar } from '../oci/tar/reader.ts';
+import { TarError } from '../oci/tar/tar-error.ts';
+import { isAbsolute, memberPath } from './member-path.ts';
+import { printable, TreeError } from './tree-error.ts';
+import type { TreeItem } from './tree-item.ts';
+
+export interface ArchiveOptions {
+  /** As it was given: for messages. */
+  readonly input: string;
+  readonly xattrs: boolean;
+  /** Of directories that have no member of their own. */
+  readonly implied: Timestamp;
+}
+
+/**
+ * A tar's members in their order, as GNU tar extracts them: names relative to the root whatever they begin with,
+ * parents that have no member made in front of the first that needs them. Times of access and of change are left out:
+ * no extraction brings them back, and they differ from one archive of a tree to the next. Throws a `TreeError` on
+ * what is wrong with the archive, and what the source throws.
+ */
+export async function* archiveItems(
+  source: AsyncIterable<Uint8Array>,
+  options: ArchiveOptions,
+  report: Report,
+): AsyncGenerator<TreeItem, void> {
+  const { input } = options;
+  const warn = warner(input, report);
+  const directories = new Set<string>(['']);
+  try {
+    for await (const member of readTar(refuseEmpty(decompress(source), input))) {
+      if (isAbsolute(member.name)) warn('names that begin with a slash are taken without it');
+      const path = pathOf(member, member.name, input);
+      yield* impliedParents(path, directories, options.implied);
+      if (member.unknown.length > 0)
+        warn(
+          `access control lists that name nobody by number are left out, such as that of ${printable(path)}; make the archive with --numeric-owner`,
+        );
+      const entry = entryOf(member, path, options);
+      if (entry.type === 'directory') directories.add(latin1(path));
+      yield entry.type === 'file' ? { entry, content: member.content } : { entry };
+    }
+  } catch (error) {
+    throw translate(error, input);
+  }
+}
+
+/** What readers throw, as the project's failure; anything else as it is. */
+export function translate(error: unknown, input: string): unknown {
+  if (error instanceof TarError)
+    return new TreeError({
+      reason: 'tree-bad',
+      input,
+      ...(error.entry === undefined ? {} : { entry: printable(error.entry) }),
+      offset: error.offset,
+      detail: error.detail,
+    });
+  if (error instanceof CompressionError)
+    return new TreeError({ reason: 'tree-bad', input, detail: error.message });
+  return error;
+}
+
+function entryOf(member: TarEntry, path: Uint8Array, options: ArchiveOptions): Entry {
+  const { mode, uid, gid, mtime, major, minor } = member;
+  const attributes: Attributes = {
+    ...{ mode, uid, gid, mtime },
+    ...(options.xattrs && member.xattrs.size > 0 ? { xattrs: member.xattrs } : {}),
+  };
+  switch (member.type) {
+    case 'file':
+      return { type: 'file', path, ...attributes, size: member.size };
+    case 'hard link':
+      return { type: 'hard link', path, target: pathOf(member, member.linkTarget, options.input) };
+    case 'symlink':
+      return { type: 'symlink', path, ...attributes, mode: 0o777, target: member.linkTarget };
+    case 'character device':
+    case 'block device':
+      return { type: member.type, path, ...attributes, major, minor };
+    case 'directory':
+    case 'fifo':
+      return { type: member.type, path, ...attributes };
+  }
+}
+
+function pathOf(member: TarEntry, name: Uint8Array, input: string): Uint8Array {
+  const path = memberPath(name);
+  if (path !== undefined) return path;
+  throw new TreeError({
+    reason: 'tree-bad',
+    input,
+    entry: printable(member.name),
+    offset: member.offset,
+    detail: 'it leads out of the tree by `..`',
+  });
+}
+
+/** tar makes them as mkdir(1) does; their owner is root, whoever runs this. */
+function* impliedParents(
+  path: Uint8Array,
+  known: Set<string>,
+  mtime: Timestamp,
+): Generator<TreeItem, void> {
+  const name = latin1(path);
+  const end = name.lastIndexOf('/');
+  if (end === -1 || known.has(name.slice(0, end))) return;
+  for (let slash = name.indexOf('/'); slash !== -1; slash = name.indexOf('/', slash + 1)) {
+    const parent = name.slice(0, slash);
+    if (known.has(parent)) continue;
+    known.add(parent);
+    yield {
+      entry: {
+        ...{ type: 'directory', path: Buffer.from(parent, 'latin1') },
+        ...{ mode: 0o755, uid: 0, gid: 0, mtime },
+      },
+    };
+  }
+}
+
+async function* refuseEmpty(
+  source: AsyncIterable<Uint8Array>,
+  input: string,
+): AsyncGenerator<Uint8Array, void> {
+  let isEmpty = true;
+  for await (const chunk of source) {
+    isEmpty &&= chunk.length === 0;
+    yield chunk;
+  }
+  if (isEmpty) throw new TreeError({ reason: 'tree-bad', input, detail: 'it is empty' });
+}
+
+/** Each warning once. */
+function warner(about: string, report: Report): (detail: string) => void {
+  const said = new Set<string>();
+  return (detail) => {
+    const what = detail.replace(/ such as .*/, '');
+    if (said.has(what)) return;
+    said.add(what);
+    report({ type: 'warning', about, detail });
+  };
+}
+
+function latin1(path: Uint8Array): string {
+  return Buffer.from(path.buffer, path.byteOffset, path.length).toString('latin1');
+}

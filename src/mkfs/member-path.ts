@@ -1,0 +1,30 @@
+const SLASH = 0x2f;
+const DOT = 0x2e;
+
+/**
+ * A name in an archive as a path in the image: without `.`, doubled slashes and those at both ends, as tar extracts it.
+ * Undefined where a part is `..`, which tar refuses as well. Empty for the root.
+ */
+export function memberPath(name: Uint8Array): Uint8Array | undefined {
+  if (isPlain(name)) return name;
+  const parts: string[] = [];
+  for (const part of Buffer.from(name).toString('latin1').split('/')) {
+    if (part === '..') return undefined;
+    if (part !== '' && part !== '.') parts.push(part);
+  }
+  return Buffer.from(parts.join('/'), 'latin1');
+}
+
+export function isAbsolute(name: Uint8Array): boolean {
+  return name[0] === SLASH;
+}
+
+/** Most names are: no part of it is empty or begins with a dot. */
+function isPlain(name: Uint8Array): boolean {
+  let before = SLASH;
+  for (const byte of name) {
+    if (before === SLASH && (byte === SLASH || byte === DOT)) return false;
+    before = byte;
+  }
+  return before !== SLASH;
+}
