@@ -19,6 +19,13 @@ export interface ArchiveImage {
 
 export { BlobMismatch } from './blob-entries.ts';
 
+export interface ArchiveOptions {
+  /** Blobs that the reader has already, which an OCI layout need not repeat. */
+  readonly without?: ReadonlySet<Digest>;
+  /** Called when all blobs are written; the archive ends once it resolves. */
+  readonly beforeEnd?: () => Promise<void>;
+}
+
 /**
  * A tar that every engine loads with the right digests: an OCI layout (OCI image-spec, image-layout.md)
  * with the original manifest, and `docker save`'s manifest.json over the same blobs for engines that know
@@ -29,16 +36,19 @@ export { BlobMismatch } from './blob-entries.ts';
 export function hybridArchive(
   images: readonly ArchiveImage[],
   blobPath: (digest: Digest) => string,
+  options: ArchiveOptions = {},
 ): Readable {
   const archive = pack();
-  write(archive, images, blobPath).then(
-    () => {
-      archive.finalize();
-    },
-    (error: unknown) => {
-      archive.destroy(error instanceof Error ? error : new Error(String(error)));
-    },
-  );
+  write(archive, images, blobPath, options.without)
+    .then(options.beforeEnd)
+    .then(
+      () => {
+        archive.finalize();
+      },
+      (error: unknown) => {
+        archive.destroy(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
   // A stream of Node's own: `errored` tells its reader what destroyed it.
   return Readable.from(archive as AsyncIterable<Buffer>, { objectMode: false });
 }
@@ -47,6 +57,7 @@ async function write(
   archive: Pack,
   images: readonly ArchiveImage[],
   blobPath: (digest: Digest) => string,
+  without: ReadonlySet<Digest> = new Set(),
 ): Promise<void> {
   await addText(archive, 'oci-layout', { imageLayoutVersion: '1.0.0' });
   await addText(archive, 'index.json', {
@@ -73,7 +84,7 @@ async function write(
       Layers: image.layers.map((layer) => blobEntry(layer.digest)),
     })),
   );
-  const written = new Set<Digest>();
+  const written = new Set<Digest>(without);
   for (const image of images) {
     const index = image.keptIndex === undefined ? [] : [image.keptIndex];
     for (const blob of [...index, image.manifest, image.config, ...image.layers]) {

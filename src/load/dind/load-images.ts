@@ -1,116 +1,112 @@
-import type { Digest } from '../../model/digest.ts';
+import { availableParallelism } from 'node:os';
+import pLimit from 'p-limit';
+import type { LimitFunction } from 'p-limit';
 import type { Context } from '../../model/event.ts';
 import type { Failure } from '../../model/failure.ts';
 import type { ImagePin } from '../../model/pins.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { hybridArchive } from '../../oci/hybrid-archive.ts';
+import type { PlannedLoad } from '../../plan/load-order.ts';
+import { layerBytes, planLoads } from '../../plan/load-order.ts';
 import { interruption } from '../../store/file-failure.ts';
 import type { Store } from '../../store/store.ts';
 import { brokenBlob } from '../broken-blob.ts';
 import type { EngineContainer } from './engine-container.ts';
 import { loadFailure } from './load-failure.ts';
 
-/** Loads that run at once: two cores unpack no more, and the space that loads need meanwhile stays bounded. */
-const AT_ONCE = 2;
+/** Archives that are read into the engine at once. */
+const IMPORTS = 2;
+/** Images that are unpacked at once: one more than there are cores keeps all of them busy. */
+const UNPACKS = availableParallelism() + 1;
 
 /** Milliseconds for one image, so that a daemon that hangs ends the build: 10 minutes and a second for each MiB. */
 function loadDeadline(image: ImagePin): number {
-  return 600_000 + Math.ceil(sizeOf(image) / (1024 * 1024)) * 1000;
+  return 600_000 + Math.ceil(layerBytes(image) / (1024 * 1024)) * 1000;
 }
 
-/** Streams every image into the engine, largest first (HAOS #2054: a load needs space while it runs). */
+/**
+ * Streams every image into the engine. An engine unpacks an image once it has read all of its archive, so the
+ * archives' blobs are read at once and their ends are held back: until the layers that others bring are unpacked,
+ * as two loads that unpack one layer both do the work and leave the loser's snapshot as garbage.
+ */
 export async function loadImages(
   images: Readonly<Record<string, ImagePin>>,
   store: Store,
   engine: EngineContainer,
   context: Context,
 ): Promise<Result<void>> {
-  const waiting = onceEach(images).sort(
-    ([a, imageA], [b, imageB]) => sizeOf(imageB) - sizeOf(imageA) || (a < b ? -1 : 1),
-  );
   // The first failure calls the other loads off.
   const abort = new AbortController();
-  const signal = AbortSignal.any([context.signal, abort.signal]);
-  const done = new Set<Digest>();
-  const running = new Map<string, ImagePin>();
-  const loads = new Set<Promise<void>>();
-  const outcome: { failure?: Failure } = {};
-  const load = async (name: string, image: ImagePin): Promise<void> => {
-    running.set(name, image);
-    try {
-      const loaded = await loadImage(name, image, store, engine, { ...context, signal });
-      if (loaded.ok) for (const layer of image.layers) done.add(layer.digest);
-      else outcome.failure ??= loaded.failure;
-    } finally {
-      running.delete(name);
-    }
+  const loading: Loading = {
+    store,
+    engine,
+    context: { ...context, signal: AbortSignal.any([context.signal, abort.signal]) },
+    imports: pLimit(IMPORTS),
+    unpacks: pLimit(UNPACKS),
+    through: new Map(),
   };
-  try {
-    while (outcome.failure === undefined && (waiting.length > 0 || loads.size > 0)) {
-      const next = waiting.findIndex(([, image]) => isFree(image, running.values(), done));
-      const [chosen] = next >= 0 && loads.size < AT_ONCE ? waiting.splice(next, 1) : [];
-      if (chosen === undefined) {
-        await Promise.race(loads);
-        continue;
-      }
-      const started: Promise<void> = load(...chosen).finally(() => loads.delete(started));
-      loads.add(started);
-    }
-  } finally {
-    abort.abort();
-    await Promise.allSettled(loads);
+  let failure: Failure | undefined;
+  for (const planned of planLoads(images)) {
+    const through = loadImage(planned, loading).then((loaded) => {
+      if (loaded.ok) return;
+      failure ??= loaded.failure;
+      abort.abort('called off');
+    });
+    loading.through.set(planned, through);
   }
+  const ended = await Promise.allSettled(loading.through.values());
+  for (const load of ended) if (load.status === 'rejected') throw load.reason;
   if (context.signal.aborted) return fail(interruption(context.signal));
-  return outcome.failure === undefined ? ok() : fail(outcome.failure);
+  return failure === undefined ? ok() : fail(failure);
 }
 
-/**
- * Bundle entries of one image as one, with the names of all: an image that is loaded twice gets a second, nameless
- * record that keeps its content for ever.
- */
-function onceEach(images: Readonly<Record<string, ImagePin>>): [string, ImagePin][] {
-  const byDigest = new Map<Digest, [string, ImagePin]>();
-  for (const [name, image] of Object.entries(images)) {
-    const known = byDigest.get(image.manifest.digest);
-    byDigest.set(
-      image.manifest.digest,
-      known === undefined
-        ? [name, image]
-        : [
-            `${known[0]}, ${name}`,
-            { ...known[1], names: [...new Set([...known[1].names, ...image.names])].sort() },
-          ],
-    );
-  }
-  return [...byDigest.values()];
+interface Loading {
+  readonly store: Store;
+  readonly engine: EngineContainer;
+  readonly context: Context;
+  readonly imports: LimitFunction;
+  readonly unpacks: LimitFunction;
+  /** Settles when a load has ended, in whatever way. */
+  readonly through: Map<PlannedLoad, Promise<void>>;
 }
 
-/**
- * Two loads that unpack one layer at the same time both do the work, and the loser's snapshot is left for the
- * engine's garbage collector: an image waits until no load under way unpacks a layer that it lacks too.
- */
-function isFree(image: ImagePin, running: Iterable<ImagePin>, done: ReadonlySet<Digest>): boolean {
-  const busy = new Set([...running].flatMap((other) => other.layers.map(({ digest }) => digest)));
-  return image.layers.every(({ digest }) => done.has(digest) || !busy.has(digest));
-}
-
-async function loadImage(
-  name: string,
-  image: ImagePin,
-  store: Store,
-  engine: EngineContainer,
-  context: Context,
-): Promise<Result<void>> {
+async function loadImage(planned: PlannedLoad, loading: Loading): Promise<Result<void>> {
+  const { name, image } = planned;
+  const { store, engine, context } = loading;
+  const { signal } = context;
   const start = Date.now();
   const deadline = loadDeadline(image);
-  const timeout = AbortSignal.timeout(deadline);
-  const archive = hybridArchive([image], (digest) => store.blobPath(digest));
-  const loaded = await engine.api.load(archive, AbortSignal.any([context.signal, timeout]));
+  const timeout = new AbortController();
+  const isRead = new Gate();
+  const mayEnd = new Gate();
+  const archive = hybridArchive([image], (digest) => store.blobPath(digest), {
+    without: planned.borrowed,
+    beforeEnd: () => {
+      isRead.open();
+      return mayEnd.opened;
+    },
+  });
+  const sent = await loading.imports(async () => {
+    if (signal.aborted) return undefined;
+    const reply = engine.api.load(archive, AbortSignal.any([signal, timeout.signal]));
+    await within(deadline, timeout, Promise.race([isRead.opened, reply]));
+    return { reply };
+  });
+  if (sent === undefined) {
+    archive.destroy();
+    return fail(interruption(signal));
+  }
+  const others = Promise.all(planned.after.flatMap((other) => loading.through.get(other) ?? []));
+  await Promise.race([others, sent.reply]);
+  const loaded = await loading.unpacks(() => {
+    mayEnd.open();
+    return within(deadline, timeout, sent.reply);
+  });
   const broken = brokenBlob(archive, name, store);
   if (broken !== undefined) return fail(broken);
-  if (context.signal.aborted) return fail(interruption(context.signal));
-  if (timeout.aborted)
+  if (signal.aborted) return fail(interruption(signal));
+  if (timeout.signal.aborted)
     return fail({
       reason: 'engine-died',
       doing: `loading ${name}`,
@@ -125,12 +121,35 @@ async function loadImage(
   context.report({
     type: 'loaded',
     image: name,
-    bytes: sizeOf(image),
+    bytes: layerBytes(image),
     elapsed: Date.now() - start,
   });
   return ok();
 }
 
-function sizeOf(image: ImagePin): number {
-  return image.layers.reduce((sum, layer) => sum + layer.size, 0);
+class Gate {
+  readonly opened: Promise<void>;
+  open: () => void = () => undefined;
+
+  constructor() {
+    this.opened = new Promise((resolve) => {
+      this.open = resolve;
+    });
+  }
+}
+
+/** Aborts what is awaited after so many milliseconds. */
+async function within<T>(
+  milliseconds: number,
+  timeout: AbortController,
+  awaited: Promise<T>,
+): Promise<T> {
+  const timer = setTimeout(() => {
+    timeout.abort();
+  }, milliseconds);
+  try {
+    return await awaited;
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -102,3 +102,30 @@ for (const [problem, spoil] of [
         error instanceof BlobMismatch && error.problem === problem && error.digest === layer.digest,
     );
   });
+
+test('blobs that the reader has are left out, and the end comes when it may', async (t) => {
+  const { image, path } = await fixture(t, ['layer one', 'layer two']);
+  const [one, two] = image.layers;
+  assert.ok(one !== undefined && two !== undefined);
+  let mayEnd: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (mayEnd = resolve));
+  let ended = false;
+  let allWritten: () => void = () => undefined;
+  const written = new Promise<void>((resolve) => (allWritten = resolve));
+  const archive = hybridArchive([image], path, {
+    without: new Set([one.digest]),
+    beforeEnd: () => {
+      allWritten();
+      return held;
+    },
+  });
+  archive.once('end', () => (ended = true));
+  const reading = read(archive);
+  await written;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(ended, false);
+  mayEnd();
+  const entries = await reading;
+  assert.equal(entries.get(`blobs/sha256/${hexOf(two.digest)}`), 'layer two');
+  assert.equal(entries.has(`blobs/sha256/${hexOf(one.digest)}`), false);
+});
