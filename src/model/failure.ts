@@ -30,6 +30,7 @@ export type Failure =
   | ImageUnsupported
   | ImageNeedsRecovery
   | PartitionMissing
+  | EntryRefused
   | RegistryTemporary
   | RegistryRefused
   | PlatformNotOffered
@@ -258,6 +259,16 @@ export interface PartitionMissing {
 }
 
 /** A registry or web server that failed in a way that may pass; every attempt is spent. */
+/** An entry that can't be part of the image as it is. */
+export interface EntryRefused {
+  readonly reason: 'entry-refused';
+  readonly image: string;
+  /** Its path in the image, printable. */
+  readonly entry: string;
+  /** As a phrase with no full stop, such as `its name has 300 bytes, and 255 are the most`. */
+  readonly detail: string;
+}
+
 export interface RegistryTemporary {
   readonly reason: 'registry-temporary';
   readonly what: string;
@@ -384,6 +395,7 @@ export function exitCodeOf(failure: Failure): number {
       return 4;
     case 'registry-refused':
     case 'platform-not-offered':
+    case 'entry-refused':
       return 5;
     case 'tool-missing':
     case 'tool-failed':

@@ -102,6 +102,11 @@ export function describeFailure(failure: Failure): FailureText {
         hint: 'what was skipped is fetched from its registry by `stowage fetch`',
       };
     case 'platform-mismatch':
+    case 'entry-refused':
+      return {
+        message: `${quote(failure.entry)} can't be part of ${failure.image}: ${failure.detail}`,
+        hint: 'nothing was written',
+      };
       return {
         message: `${failure.image}: ${failure.reference} is for ${failure.actual}, not for ${failure.expected}`,
         hint: 'tell whoever publishes the image, or pin another one',
