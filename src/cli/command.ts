@@ -15,6 +15,8 @@ export interface Surroundings extends Context {
   readonly temporary: string | undefined;
   /** SOURCE_DATE_EPOCH in seconds where it is set, else now. */
   readonly epoch: number;
+  /** SOURCE_DATE_EPOCH in seconds; undefined where it is not set. */
+  readonly sourceDateEpoch: number | undefined;
   /** This machine, as `formatPlatform` prints it: `linux/amd64`. */
   readonly builderPlatform: string;
   readonly version: string;

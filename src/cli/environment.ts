@@ -67,6 +67,7 @@ export function surroundings(version: string): Result<Omit<Surroundings, 'report
     dockerHost: nonEmpty('DOCKER_HOST'),
     temporary: nonEmpty('TMPDIR'),
     epoch: epoch === undefined ? Math.floor(Date.now() / 1000) : Number(epoch),
+    sourceDateEpoch: epoch === undefined ? undefined : Number(epoch),
     builderPlatform: builderPlatform(),
     version,
   });
