@@ -12,6 +12,7 @@ import {
   run,
   startDaemon,
   waitFor,
+  type Daemon,
   type Outcome,
 } from './process.ts';
 import { temporaryTree } from './temporary-tree.ts';
@@ -35,6 +36,14 @@ export interface OuterEngine {
   stop(): Promise<void>;
 }
 
+/** An engine of ours, whose daemon can be made to fail. */
+export interface OwnEngine extends OuterEngine {
+  /** Ends the daemon and waits until it is gone: SIGTERM as at a shutdown, SIGKILL as for want of memory. */
+  halt(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+  /** Starts it again on the same socket and data root. */
+  resume(): Promise<void>;
+}
+
 /**
  * Debian's dockerd with a socket, data root and pid file of its own, that touches neither bridge nor
  * firewall. The socket belongs to `group` (default ours), so that an ordinary user can use it.
@@ -42,7 +51,7 @@ export interface OuterEngine {
 export async function startEngine(
   owner: Owner,
   options: { readonly group?: number } = {},
-): Promise<OuterEngine> {
+): Promise<OwnEngine> {
   const dir = temporaryTree(owner);
   const pidFile = join(dir, 'pid');
   const logFile = join(dir, 'dockerd.log');
@@ -59,32 +68,50 @@ export async function startEngine(
     // dockerd uses the machine's containerd where one runs: keep apart from others in it.
     ...['--containerd-namespace', `stw-${name}`, '--containerd-plugins-namespace', `stwp-${name}`],
   ];
-  const daemon = startDaemon('sh', ['-c', 'exec dockerd "$@" >"$0" 2>&1', logFile, ...args], {
-    root: true,
-    pid: () => (existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : undefined),
-  });
+  const launch = (): Daemon =>
+    startDaemon('sh', ['-c', 'exec dockerd "$@" >>"$0" 2>&1', logFile, ...args], {
+      root: true,
+      pid: () => (existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : undefined),
+    });
+  let daemon: Daemon | undefined = launch();
   const log = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '');
   let stopped = false;
   const stop = async (): Promise<void> => {
     if (stopped) return;
     stopped = true;
+    // What a killed daemon left running only a daemon can end.
+    if (daemon === undefined) await resume();
     const containers = await run('docker', ['-H', host, 'ps', '-aq']);
     const ids = containers.stdout.split('\n').filter((id) => id !== '');
     if (ids.length > 0) await run('docker', ['-H', host, 'rm', '-fv', ...ids]);
-    await daemon.stop();
+    await daemon?.stop();
     for (const mount of mountsBelow(dir).reverse()) await mustAsRoot('umount', [mount]);
     await mustAsRoot('rm', ['-rf', '--one-file-system', join(dir, 'root'), join(dir, 'run')]);
   };
+  const answers = (): Promise<string> =>
+    waitFor('dockerd answers', 30_000, async () => {
+      try {
+        daemon?.assertAlive();
+      } catch (error) {
+        throw new Error(`dockerd did not start:\n${log().slice(-4000)}`, { cause: error });
+      }
+      return engineVersion(host);
+    });
+  const resume = async (): Promise<void> => {
+    daemon ??= launch();
+    await answers();
+  };
+  const halt: OwnEngine['halt'] = async (signal) => {
+    const halted = daemon;
+    if (halted === undefined) return;
+    daemon = undefined;
+    if (signal === 'SIGKILL') await mustAsRoot('kill', ['-KILL', readFileSync(pidFile, 'utf8')]);
+    await halted.stop();
+    if (signal === 'SIGKILL') await mustAsRoot('rm', ['-f', pidFile]);
+  };
   atEnd(owner, stop);
-  const version = await waitFor('dockerd answers', 30_000, async () => {
-    try {
-      daemon.assertAlive();
-    } catch (error) {
-      throw new Error(`dockerd did not start:\n${log().slice(-4000)}`, { cause: error });
-    }
-    return engineVersion(host);
-  });
-  return engineAt(host, version, true, log, stop);
+  const version = await answers();
+  return { ...engineAt(host, version, true, log, stop), halt, resume };
 }
 
 /** The machine's own engine if one answers, else one of ours. */

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { dindImage } from '../rig/dind-image.ts';
+import type { OwnEngine } from '../rig/engine.ts';
+import { startEngine } from '../rig/engine.ts';
+import { makeImage, noise } from '../rig/image.ts';
+import type { MachineState, Watched } from '../rig/machine-state.ts';
+import { assertNothingLeft, machineState } from '../rig/machine-state.ts';
+import type { Owner } from '../rig/owner.ts';
+import { must, PATH_WITH_SBIN, waitFor, type Outcome } from '../rig/process.ts';
+import { push, pushFrom } from '../rig/publish.ts';
+import { startRegistry, type Registry } from '../rig/registry.ts';
+import type { Running, StowageOptions } from '../rig/stowage.ts';
+import { startStowage, STOWAGE } from '../rig/stowage.ts';
+import { temporaryTree } from '../rig/temporary-tree.ts';
+import { pushPair } from './product.ts';
+
+/** A filled store and an engine for builds that are made to fail: one for all tests of a file. */
+export interface BuildFixture {
+  readonly registry: Registry;
+  readonly engine: OwnEngine;
+  readonly dir: string;
+  readonly bundle: string;
+  readonly pins: string;
+  readonly store: string;
+}
+
+/** The image that takes long enough for something to happen meanwhile, in bytes. */
+const BIG = 48_000_000;
+
+export async function startBuildFixture(owner: Owner): Promise<BuildFixture> {
+  const registry = await startRegistry(owner);
+  const dind = await dindImage();
+  await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
+  await pushPair(registry, 'linux/amd64');
+  const big = await makeImage({ platform: 'linux/amd64', layers: [{ big: noise(950, BIG) }] });
+  await push(registry, 'big/1:1', big);
+  const dir = temporaryTree(owner);
+  const fixture = {
+    registry,
+    engine: await startEngine(owner),
+    dir,
+    bundle: join(dir, 'bundle.yaml'),
+    pins: join(dir, 'pins.json'),
+    store: join(dir, 'store'),
+  };
+  writeFileSync(
+    fixture.bundle,
+    `stowage: 1
+engine: { dind: 'docker://${registry.host}/library/docker:28.5.2-dind' }
+images:
+  big: { from: 'docker://${registry.host}/big/1:1' }
+  one: { from: 'docker://${registry.host}/pair/1:1' }
+  two: { from: 'docker://${registry.host}/pair/2:1' }
+files:
+  hello.txt: { text: 'hello' }
+`,
+  );
+  const env = { PATH: PATH_WITH_SBIN, HOME: dir, LC_ALL: 'C' };
+  const args = ['fetch', ...inputsOf(fixture), '--platform', 'linux/amd64'];
+  await must(process.execPath, [STOWAGE, ...args], { env });
+  return fixture;
+}
+
+export function inputsOf({ bundle, pins, store }: BuildFixture): string[] {
+  return ['-b', bundle, '-p', pins, '-s', store];
+}
+
+/** A directory with a data image and its document of before, and all that must be the same again. */
+export interface Scene {
+  readonly output: string;
+  readonly outputs: string;
+  readonly before: MachineState;
+  readonly watched: Watched;
+  start(more?: readonly string[], options?: StowageOptions): Running;
+  /** The build fails with this code and words; nothing is left, and the output is the one of before. */
+  fails(running: Running, code: number, expected: RegExp): Promise<Outcome>;
+  /** The output is the one of before. */
+  assertOld(): void;
+  assertNothingLeft(): Promise<void>;
+}
+
+const OLD_IMAGE = 'the previous image';
+
+export async function makeScene(
+  t: TestContext,
+  fixture: BuildFixture,
+  outputs = temporaryTree(t),
+): Promise<Scene> {
+  const output = join(outputs, 'data.ext4');
+  const document = join(outputs, 'data.json');
+  const oldDocument = JSON.stringify({
+    'stowage-data': 1,
+    image: { label: 'previous' },
+    dataRoot: 'docker',
+    pins: JSON.parse(readFileSync(fixture.pins, 'utf8')) as unknown,
+  });
+  writeFileSync(output, OLD_IMAGE);
+  writeFileSync(document, oldDocument);
+  const watched = { engine: fixture.engine, stores: [fixture.store], outputs: [outputs] };
+  const before = await machineState(watched);
+  const assertOld = (): void => {
+    assert.equal(readFileSync(output, 'utf8'), OLD_IMAGE);
+    assert.equal(readFileSync(document, 'utf8'), oldDocument);
+  };
+  return {
+    ...{ output, outputs, before, watched, assertOld },
+    start: (more = [], options = {}) =>
+      startStowage(t, ['build', ...inputsOf(fixture), '-o', output, ...more], {
+        engine: fixture.engine,
+        ...options,
+      }),
+    fails: async (running, code, expected) => {
+      const ended = await running.ended;
+      assert.equal(ended.code, code, ended.stderr);
+      assert.match(ended.stderr, expected);
+      assertOneMessage(ended);
+      assertOld();
+      await assertNothingLeft(before, watched);
+      return ended;
+    },
+    assertOld,
+    assertNothingLeft: () => assertNothingLeft(before, watched),
+  };
+}
+
+/** One failure, said once, with what to do next, and no trace of the program's own making. */
+export function assertOneMessage({ code, stderr }: Outcome): void {
+  assert.doesNotMatch(stderr, /\n {4}at |internal fault|undefined|\[object/);
+  if (code < 128) assert.match(stderr, /\n {2}hint: .+\n$/);
+}
+
+/** The pid of a program in the container of the build of this output, such as `dockerd`. */
+export async function pidInside(outputs: string, program: string): Promise<number> {
+  return waitFor(`${program} in the container`, 10_000, () => {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
+      try {
+        const [path] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        if (path?.split('/').at(-1) !== program) continue;
+        // There, and nowhere else, our directory is mounted under that name.
+        const mounts = readFileSync(`/proc/${pid}/mountinfo`, 'utf8');
+        if (mounts.includes(`${outputs}/.data.ext4.stowage/run /stowage/run `)) return Number(pid);
+      } catch {
+        // It has just ended.
+      }
+    return undefined;
+  });
+}
+
+/** The container of the build that runs, by its label. */
+export async function containerOf({ engine }: BuildFixture): Promise<string> {
+  return waitFor('the container', 10_000, async () => {
+    const ids = await engine.mustDocker(['ps', '-q', '--filter', 'label=io.stowage.owner']);
+    return ids.trim() === '' ? undefined : ids.trim();
+  });
+}
