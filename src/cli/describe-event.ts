@@ -1,6 +1,7 @@
 import { redact } from '../fetch/redact.ts';
 import type { Event } from '../model/event.ts';
 import { unreachable } from '../model/result.ts';
+import { describeBuildPlan } from '../report/describe-build-plan.ts';
 import { describeFailure, formatBytes } from '../report/describe-failure.ts';
 import type { Download } from './progress.ts';
 
@@ -36,6 +37,8 @@ export function describeEvent(event: Event, debug: boolean): string | undefined 
       return `${event.what}: attempt ${event.attempt} of ${event.attempts} failed (${event.detail}); again in ${event.retryIn / 1000} s`;
     case 'mirror-failed':
       return `${event.what}: not from mirror ${event.mirror} (${event.detail})`;
+    case 'build-planned':
+      return describeBuildPlan(event.plan);
     case 'step':
       return event.detail === undefined ? event.step : `${event.step}: ${event.detail}`;
     case 'loaded':

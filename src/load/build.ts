@@ -1,17 +1,35 @@
-import { open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
-import type { Descriptor } from '../model/descriptor.ts';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { BuildPlan } from '../model/build-plan.ts';
 import type { Digest } from '../model/digest.ts';
 import type { Context } from '../model/event.ts';
-import type { BlobBad } from '../model/failure.ts';
+import type { Failure } from '../model/failure.ts';
+import { errorCode, fileFailure, interruption } from '../model/file-failure.ts';
+import { targetKey } from '../model/pins-document.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { leastSize, likelySize } from '../plan/size.ts';
-import { errorCode, fileFailure, interruption } from '../store/file-failure.ts';
+import { fingerprintOf } from '../plan/fingerprint.ts';
+import { likelySize } from '../plan/size.ts';
+import {
+  canPublishFrom,
+  lockFinished,
+  noteFinishedUse,
+  publishFinished,
+  removeFinished,
+} from '../store/finished.ts';
 import type { Lock } from '../store/store-lock.ts';
 import { acquireLock } from '../store/store-lock.ts';
+import { copyImage } from '../tools/copy-image.ts';
 import { usersOf } from '../tools/loop-devices.ts';
-import type { BuildRequest, Filled, Loader } from './loader.ts';
+import { availableSpace, checkDirectory, checkSpace, checkStore } from './check-inputs.ts';
+import { formatDataDocument } from './data-document.ts';
+import type { Decision, ReuseOptions } from './decide.ts';
+import { decide, decideByLast, planOf } from './decide.ts';
+import { isStill } from './last-result.ts';
+import type { BuildRequest, Filled, Loader, WorkFiles } from './loader.ts';
+import { DATA_IMAGE } from './loader.ts';
+import { placeDocument, placeResult } from './place-result.ts';
+import { updateImage } from './update.ts';
 import {
   lockOf,
   makeWorkDirectory,
@@ -19,20 +37,17 @@ import {
   workDirectoryOf,
 } from './work-directory.ts';
 
-export interface BuildOptions {
-  /** Absolute path of the data image; data.json goes beside it. */
-  readonly output: string;
+export interface BuildOptions extends ReuseOptions {
   /** Checks all that can be checked, and changes nothing. */
   readonly dryRun: boolean;
   /** The dind image's platform, where the loader runs one. */
   readonly dindPlatform?: string;
   /** Proves the finished image before it gets its name: the verifier, which loaders know nothing of. */
   readonly prove: (image: string) => Promise<Result<void>>;
-  /** The text of data.json for an image of `size` bytes. */
-  readonly describe: (filled: Filled, size: number) => string;
 }
 
 export interface Built {
+  readonly plan: BuildPlan;
   /** Bytes; absent after a dry run. */
   readonly size?: number;
 }
@@ -40,12 +55,10 @@ export interface Built {
 /** Free space, in bytes, under which a file system counts as full: what a failure in it was really about. */
 const FULL = 8 * 1024 * 1024;
 
-/** Bytes that Linux's file systems take for one name. */
-const LONGEST_NAME = 255;
-
 /**
- * Store and pins to data image, with no network. One build at a time writes an output: a second one waits. The
- * output is replaced by renames after everything was proved; until then it is as it was.
+ * Store and pins to data image, with no network. What an earlier build left is used where it is certain to lead to
+ * what a build from scratch makes: docs/incremental.md. One build at a time writes an output: a second one waits.
+ * The output is replaced by renames after everything was proved; until then it is as it was.
  */
 export async function build(
   request: BuildRequest,
@@ -53,77 +66,114 @@ export async function build(
   loader: Loader,
   context: Context,
 ): Promise<Result<Built>> {
-  const directory = dirname(options.output);
-  const checked = await checkDirectory(directory, options.output);
+  const { output } = options;
+  const directory = dirname(output);
+  const checked = await checkDirectory(directory, output);
   if (!checked.ok) return checked;
+  const fingerprint = fingerprintOf(options.settings, request.pins);
+  const users = await usersOf(output);
+  if (users.length > 0) return fail({ reason: 'output-in-use', output, by: users });
+  // With no lock: both files are tied to each other by their times.
+  const first = await decide(request, fingerprint, options);
+  if (first.how === 'nothing') return ok({ plan: planOf(first), size: sizeOf(first) });
   if (options.dryRun) {
-    const ready = await checkInputs(request, options, context);
-    if (!ready.ok) return ready;
-    const room = await checkSpace(request, directory);
-    return room.ok ? ok({}) : room;
+    const ready = await checkInputs(request, options, first, context);
+    return ready.ok ? ok({ plan: planOf(first) }) : ready;
   }
-  const work = workDirectoryOf(options.output);
-  const lock = await acquireLock(lockOf(work), context, {
-    what: options.output,
-  });
+  const work = workDirectoryOf(output);
+  const lock = await acquireLock(lockOf(work), context, { what: output });
   if (!lock.ok) return lock;
+  let shared: Lock | undefined;
   try {
-    const ready = await checkInputs(request, options, context);
-    if (!ready.ok) return ready;
-    // Before the space is looked at: what a killed build left may be what fills it.
+    const publish = options.share && (await canPublishFrom(request.store, directory));
+    // Nobody waits for what he does not want to take.
+    if (publish && !options.fromScratch) {
+      const what = `the same data image, for ${output}`;
+      const held = await lockFinished(request.store, fingerprint, what, context);
+      if (!held.ok) return held;
+      shared = held.value;
+    }
+    // Whoever held a lock may have made what is wanted.
+    const decision = await decide(request, fingerprint, options);
+    context.report({ type: 'build-planned', output, plan: planOf(decision) });
+    if (decision.how === 'nothing') return ok({ plan: planOf(decision), size: sizeOf(decision) });
+    if (decision.how === 'document') {
+      await placeDocument(output, decision.text);
+      return ok({ plan: planOf(decision), size: decision.last.document.size });
+    }
     const reaped = await loader.reap(work, context);
     if (!reaped.ok) return reaped;
-    const room = await checkSpace(request, directory);
-    if (!room.ok) return room;
-    return await buildLocked(request, options, loader, lock.value, context);
+    const run = { request, options, loader, context, fingerprint, lock: lock.value };
+    return await buildLocked(run, decision, publish);
+  } catch (error) {
+    if (errorCode(error) === undefined) throw error;
+    return fail(fileFailure(error, output, 'writing the data image'));
   } finally {
+    await shared?.release();
     await lock.value.release();
   }
+}
+
+interface Run {
+  readonly request: BuildRequest;
+  readonly options: BuildOptions;
+  readonly loader: Loader;
+  readonly context: Context;
+  readonly fingerprint: Digest;
+  readonly lock: Lock;
 }
 
 async function checkInputs(
   request: BuildRequest,
   options: BuildOptions,
+  decision: Decision,
   context: Context,
 ): Promise<Result<void>> {
-  const users = await usersOf(options.output);
-  if (users.length > 0) return fail({ reason: 'output-in-use', output: options.output, by: users });
+  if (decision.how !== 'scratch' && decision.how !== 'update') return ok();
   context.report({ type: 'step', step: 'check store' });
-  const complete = await checkStore(request, options.dindPlatform);
-  return complete;
+  const { store, pins } = request;
+  if (decision.how === 'update') {
+    const { images, files } = decision.changes;
+    const written = files.write.flatMap((path) => {
+      const pin = pins.files[path];
+      return pin === undefined ? [] : [[path, pin] as const];
+    });
+    const part = { ...pins, images: images.load, files: Object.fromEntries(written) };
+    return checkStore(store, part, options.dindPlatform);
+  }
+  const complete = await checkStore(store, pins, options.dindPlatform);
+  return complete.ok ? checkSpace(request, dirname(options.output)) : complete;
 }
 
 async function buildLocked(
-  request: BuildRequest,
-  options: BuildOptions,
-  loader: Loader,
-  lock: Lock,
-  context: Context,
+  run: Run,
+  decision: Exclude<Decision, { how: 'nothing' | 'document' }>,
+  publish: boolean,
 ): Promise<Result<Built>> {
+  const { request, options, context } = run;
   const work = await makeWorkDirectory(options.output);
   if (!work.ok) return work;
   try {
-    const filled = await loader.fill(request, work.value, context);
-    if (!filled.ok) return await explain(filled, request, work.value.directory);
-    context.report({ type: 'step', step: 'verify' });
-    const proved = await options.prove(work.value.image);
-    if (!proved.ok) return proved;
+    const made = await makeResult(run, decision, work.value);
+    if (!made.ok) return await explain(made, request, work.value.directory);
     if (context.signal.aborted) return fail(interruption(context.signal));
-    const { size } = await stat(work.value.image);
-    const json = `${work.value.directory}/data.json`;
-    await writeFile(json, options.describe(filled.value, size));
-    for (const file of [work.value.image, json]) await syncFile(file);
-    if (lock.isLost())
-      return fail({ reason: 'output-in-use', output: options.output, by: ['another build'] });
-    // Never an image beside the document of another: between the renames there is none.
-    await rm(dataDocumentOf(options.output), { force: true });
-    await rename(work.value.image, options.output);
-    await rename(json, dataDocumentOf(options.output));
-    await syncFile(dirname(options.output));
-    return ok({ size });
-  } catch (error) {
-    if (errorCode(error) === undefined) throw error;
-    return fail(fileFailure(error, options.output, 'writing the data image'));
+    const { filled, decision: taken } = made.value;
+    const { settings, output } = options;
+    const { tools } = filled;
+    const { pins, store } = request;
+    const size = await placeResult(
+      work.value,
+      output,
+      run.lock,
+      (bytes) => formatDataDocument({ file: output, size: bytes, settings, pins, tools }),
+      async () => {
+        if (!publish || taken.how === 'copy') return;
+        const target = targetKey(pins.target);
+        const images = Object.keys(pins.images).length;
+        await publishFinished(store, run.fingerprint, output, { target, images, tools });
+      },
+    );
+    return size.ok ? ok({ plan: planOf(taken), size: size.value }) : size;
   } finally {
     const removed = await removeWorkDirectory(work.value.directory);
     if (!removed.ok)
@@ -133,6 +183,97 @@ async function buildLocked(
         failure: removed.failure,
       });
   }
+}
+
+interface Made {
+  readonly filled: Filled;
+  /** The one that led to it. */
+  readonly decision: Decision;
+}
+
+/** A proved image at `work.image`. Where a shorter way fails of itself, the next longer one is taken. */
+async function makeResult(
+  run: Run,
+  decision: Exclude<Decision, { how: 'nothing' | 'document' }>,
+  work: WorkFiles,
+): Promise<Result<Made>> {
+  const { request, options, context } = run;
+  if (decision.how !== 'copy') {
+    const ready = await checkInputs(request, options, decision, context);
+    if (!ready.ok) return ready;
+  }
+  const filled = await takeWay(run, decision, work);
+  const proved = filled.ok ? await prove(run, work) : filled;
+  if (filled.ok && proved.ok) return ok({ filled: filled.value, decision });
+  const failure = proved.ok ? undefined : proved.failure;
+  if (failure === undefined || decision.how === 'scratch' || !isOfThisWay(failure, work))
+    return fail(failure ?? interruption(context.signal));
+  for (const left of [work.image, join(work.directory, 'run')])
+    await rm(left, { recursive: true, force: true });
+  let next: Decision = { how: 'scratch', why: { what: 'failed', failure } };
+  if (decision.how === 'copy') {
+    await removeFinished(request.store, run.fingerprint);
+    const own = await decideByLast(request, options);
+    if (own.how === 'update' || own.how === 'scratch') next = own;
+  }
+  context.report({
+    type: 'build-planned',
+    output: options.output,
+    plan: planOf(next),
+  });
+  return makeResult(run, next, work);
+}
+
+async function takeWay(
+  run: Run,
+  decision: Exclude<Decision, { how: 'nothing' | 'document' }>,
+  work: WorkFiles,
+): Promise<Result<Filled>> {
+  const { request, loader, context } = run;
+  switch (decision.how) {
+    case 'copy': {
+      const { finished } = decision;
+      context.report({ type: 'step', step: 'copy' });
+      await noteFinishedUse(request.store, finished);
+      const copied = await copyImage(finished.path, work.image, context.signal);
+      if (!copied.ok) return copied;
+      if (await isStill(finished.path, finished.found)) return ok({ tools: finished.record.tools });
+      return fail(changedMeanwhile(finished.path));
+    }
+    case 'update': {
+      const { last, changes } = decision;
+      const { output } = run.options;
+      const updated = await updateImage(request, work, output, changes, loader, context);
+      if (!updated.ok) return updated;
+      if (await isStill(output, last.image)) return ok({ tools: last.document.tools });
+      return fail(changedMeanwhile(output));
+    }
+    case 'scratch':
+      return loader.fill(request, work, context);
+  }
+}
+
+async function prove({ options, context }: Run, work: WorkFiles): Promise<Result<void>> {
+  context.report({ type: 'step', step: 'verify' });
+  return options.prove(work.image);
+}
+
+function changedMeanwhile(image: string): Failure {
+  return { reason: 'not-verified', image, findings: ['somebody wrote to it while it was copied'] };
+}
+
+/** What another way may well get round; nobody's wish, no lack of the machine, and not the end of the engine. */
+const OF_ONE_WAY: ReadonlySet<Failure['reason']> = new Set([
+  'not-verified',
+  'load-incomplete',
+  'tool-failed',
+  'invalid-document',
+] as const);
+
+function isOfThisWay(failure: Failure, work: WorkFiles): boolean {
+  if (failure.reason === 'no-space')
+    return failure.where === DATA_IMAGE || failure.where.startsWith(work.directory);
+  return OF_ONE_WAY.has(failure.reason);
 }
 
 /** A loader that ran out of space on the builder may fail in any way: the disk tells, while it is still full. */
@@ -152,106 +293,6 @@ async function explain(
   });
 }
 
-/** `data.json` for `data.ext4`; every other name keeps its ending, so that no two images share a document. */
-export function dataDocumentOf(output: string): string {
-  return `${output.replace(/\.ext4$/, '')}.json`;
-}
-
-async function checkDirectory(directory: string, output: string): Promise<Result<void>> {
-  const expected = (detail: string): Result<never> =>
-    fail({ reason: 'invalid-option', option: '--output', value: output, expected: detail });
-  try {
-    if (!(await stat(directory)).isDirectory()) return expected('a file in a directory');
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return expected('a file in a directory that exists');
-    if (errorCode(error) === 'ENOTDIR') return expected('a file in a directory');
-    if (errorCode(error) === 'ENAMETOOLONG') return expected('a shorter path');
-    return fail(fileFailure(error, directory, 'writing the data image'));
-  }
-  // The work directory's name is the longest that is made beside it.
-  if (Buffer.byteLength(basename(`${workDirectoryOf(output)}.lock`)) > LONGEST_NAME)
-    return expected('a shorter name');
-  for (const path of [output, dataDocumentOf(output)]) {
-    const there = await stat(path).catch(() => undefined);
-    if (there !== undefined && !there.isFile())
-      return expected(
-        path === output ? 'a file, and no directory or device' : `${path} to be a file, too`,
-      );
-  }
-  return ok();
-}
-
-/** Presence and sizes; what is read is hashed while it streams. */
-async function checkStore(
-  request: BuildRequest,
-  dindPlatform: string | undefined,
-): Promise<Result<void>> {
-  const { pins, store } = request;
-  const bad = (digest: Digest, owner: string, problem: BlobBad['problem']): Result<never> =>
-    fail({ reason: 'blob-bad', problem, digest, owner, store: store.directory });
-  const check = async (
-    path: string,
-    blob: Pick<Descriptor, 'digest' | 'size'>,
-    owner: string,
-  ): Promise<Result<void>> => {
-    try {
-      const found = await stat(path);
-      if (!found.isFile()) return bad(blob.digest, owner, 'unreadable');
-      return found.size === blob.size ? ok() : bad(blob.digest, owner, 'wrong size');
-    } catch (error) {
-      return bad(blob.digest, owner, errorCode(error) === 'ENOENT' ? 'missing' : 'unreadable');
-    }
-  };
-  const dind = dindPlatform === undefined ? undefined : pins.dind?.platforms[dindPlatform];
-  const images = [
-    ...Object.entries(pins.images),
-    ...(dind === undefined ? [] : [['engine.dind', dind] as const]),
-  ];
-  for (const [name, image] of images)
-    for (const blob of [
-      ...('keptIndex' in image ? [image.keptIndex] : []),
-      image.manifest,
-      image.config,
-      ...image.layers,
-    ]) {
-      const checked = await check(store.blobPath(blob.digest), blob, name);
-      if (!checked.ok) return checked;
-    }
-  for (const [path, file] of Object.entries(pins.files)) {
-    if (file.url === undefined) continue;
-    const blob = { digest: file.sha256, size: file.size };
-    const checked = await check(store.filePath(file.sha256), blob, path);
-    if (!checked.ok) return checked;
-  }
-  return ok();
-}
-
-async function checkSpace(request: BuildRequest, directory: string): Promise<Result<void>> {
-  const least = leastSize(request.content);
-  const needed = likelySize(request.content);
-  const { size } = request.wanted.partition;
-  if (size !== 'auto' && size.bytes < least)
-    return fail({
-      reason: 'no-space',
-      where: `a partition of ${size.bytes} bytes`,
-      needed,
-      available: size.bytes,
-    });
-  const available = await availableSpace(directory);
-  if (available < least) return fail({ reason: 'no-space', where: directory, needed, available });
-  return ok();
-}
-
-async function availableSpace(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory);
-  return bavail * bsize;
-}
-
-async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+function sizeOf(decision: Extract<Decision, { how: 'nothing' }>): number {
+  return decision.last.document.size;
 }

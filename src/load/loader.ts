@@ -2,6 +2,7 @@ import type { Context } from '../model/event.ts';
 import type { TargetPins } from '../model/pins.ts';
 import type { Result } from '../model/result.ts';
 import type { Store } from '../store/store.ts';
+import type { ImageChanges } from '../plan/changes.ts';
 import type { Wanted } from '../plan/wanted.ts';
 import type { ContentEstimate } from '../plan/size.ts';
 
@@ -28,6 +29,18 @@ export interface Loader {
   reap(directory: string, context: Context): Promise<Result<void>>;
   /** Writes a clean ext4 file system with the filled data root to `work.image`, which is not there yet. */
   fill(request: BuildRequest, work: WorkFiles, context: Context): Promise<Result<Filled>>;
+  /**
+   * Changes the images in the data root of `work.image`, a finished data image of this loader and engine, which
+   * `prepare` puts there: something else may be done meanwhile. Leaves the request's images and no others, as `fill`
+   * would have them; what `fill` does with files, checks and the size is the caller's to do.
+   */
+  change(
+    request: BuildRequest,
+    changes: ImageChanges,
+    work: WorkFiles,
+    prepare: () => Promise<Result<void>>,
+    context: Context,
+  ): Promise<Result<void>>;
 }
 
 export interface WorkFiles {

@@ -1,3 +1,4 @@
+import type { BuildPlan } from './build-plan.ts';
 import type { Digest } from './digest.ts';
 import type { Failure } from './failure.ts';
 
@@ -36,6 +37,7 @@ export type Event =
       readonly detail: string;
     }
   | { readonly type: 'waiting'; readonly what: string; readonly holder: string }
+  | { readonly type: 'build-planned'; readonly output: string; readonly plan: BuildPlan }
   | { readonly type: 'step'; readonly step: Step; readonly detail?: string }
   | {
       readonly type: 'loaded';
@@ -74,10 +76,12 @@ export type Event =
 /** The steps of a build, in order. */
 export type Step =
   | 'check store'
+  | 'copy'
   | 'make file system'
   | 'mount'
   | 'start engine'
   | 'load images'
+  | 'change images'
   | 'check images'
   | 'stop engine'
   | 'scrub'

@@ -35,6 +35,10 @@ export interface EngineApi {
     signal?: AbortSignal,
   ): Promise<Result<string, ApiFailure>>;
   removeContainer(id: string): Promise<Result<void, ApiFailure>>;
+  /** Gives an image one name more; `repository` is a full name without its tag. */
+  tagImage(name: string, repository: string, tag: string): Promise<Result<void, ApiFailure>>;
+  /** Takes a name away; with its last one the image goes, if no other needs what it consists of. */
+  removeImage(name: string): Promise<Result<void, ApiFailure>>;
   close(): Promise<void>;
 }
 
@@ -181,6 +185,17 @@ class SocketEngineApi implements EngineApi {
 
   async removeContainer(id: string): Promise<Result<void, ApiFailure>> {
     const reply = await this.#call('DELETE', `/containers/${id}?force=1&v=1`, {});
+    return reply.ok ? ok() : reply;
+  }
+
+  async tagImage(name: string, repository: string, tag: string): Promise<Result<void, ApiFailure>> {
+    const query = `repo=${encodeURIComponent(repository)}&tag=${encodeURIComponent(tag)}`;
+    const reply = await this.#call('POST', `/images/${name}/tag?${query}`, {});
+    return reply.ok ? ok() : reply;
+  }
+
+  async removeImage(name: string): Promise<Result<void, ApiFailure>> {
+    const reply = await this.#call('DELETE', `/images/${name}`, {});
     return reply.ok ? ok() : reply;
   }
 

@@ -61,7 +61,8 @@ async function scene(t: TestContext) {
 }
 
 function build(output: string): string[] {
-  return ['build', ...inputs, '-o', output];
+  // All of it each time: another test's result would do for the next.
+  return ['build', ...inputs, '-o', output, '--from-scratch'];
 }
 
 const MOMENTS = [

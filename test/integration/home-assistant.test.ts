@@ -93,7 +93,10 @@ test('with the registry stopped, fetch and build work, on a read-only store of a
   const output = join(temporaryTree(t), 'data.ext4');
   const built = await runStowage(
     t,
-    ['build', '-b', BUNDLE, '-p', pins, '-s', foreign, ...target, '-o', output],
+    [
+      ...['build', '-b', BUNDLE, '-p', pins, '-s', foreign, ...target, '-o', output],
+      '--from-scratch',
+    ],
     { engine },
   );
   assert.equal(built.code, 0, built.stderr);

@@ -1,25 +1,28 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { estimateContent } from '../../plan/size.ts';
 import type { Wanted } from '../../plan/wanted.ts';
 import { parseSize } from '../../model/bundle-size.ts';
-import { layerCompression } from '../../model/media-types.ts';
 import type { TargetPins } from '../../model/pins.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
-import { gzipSize } from '../../oci/gzip-size.ts';
-import { build, dataDocumentOf } from '../../load/build.ts';
+import { build } from '../../load/build.ts';
+import { dataDocumentOf } from '../../load/check-inputs.ts';
+import { contentOf } from '../../load/content.ts';
+import { readDataDocument } from '../../load/data-document.ts';
 import { DindLoader } from '../../load/dind/dind-loader.ts';
+import type { BuildSettings } from '../../plan/fingerprint.ts';
+import { describeBuildPlan } from '../../report/describe-build-plan.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
 import { noteUse } from '../../store/last-use.ts';
 import type { Store } from '../../store/store.ts';
 import { openStore } from '../../store/store.ts';
 import { verifyDataImage } from '../../verify/verify.ts';
+import type { Surroundings } from '../command.ts';
 import { defineCommand } from '../command.ts';
-import { formatDataDocument, readDataDocument } from '../data-document.ts';
 import { readBundleFiles, readPinsFile } from '../inputs.ts';
 import {
   bundleOption,
+  engineStoreOptions,
   engineVersionOptions,
   loaderOption,
   pinsOption,
@@ -44,6 +47,7 @@ export const buildCommand = defineCommand({
     },
     ...targetOptions,
     ...engineVersionOptions,
+    ...engineStoreOptions,
     ...loaderOption,
     size: {
       type: 'string',
@@ -54,6 +58,17 @@ export const buildCommand = defineCommand({
       type: 'string',
       requiresArg: true,
       describe: "the partition's label, instead of the bundle's",
+    },
+    'from-scratch': {
+      type: 'boolean',
+      default: false,
+      describe: 'build all anew, whatever an earlier build left',
+    },
+    share: {
+      type: 'boolean',
+      default: true,
+      describe:
+        'take a finished image that another build left in the store, and leave this one there; --no-share',
     },
     privileged: {
       type: 'boolean',
@@ -75,20 +90,27 @@ export const buildCommand = defineCommand({
     const store = await openStore(args.store);
     if (!store.ok) return store;
     if (!args['dry-run']) await noteUses(store.value, pins, surroundings.builderPlatform);
-    const content = estimateContent(pins, (layer) =>
-      layerCompression(layer.mediaType) === 'none'
-        ? layer.size
-        : gzipSize(store.value.blobPath(layer.digest)),
-    );
     const output = await realOutput(args.output);
     const spared = await spareInputs(output, [...args.bundle.map(String), args.pins]);
     if (!spared.ok) return spared;
     const { partition } = wanted.value;
     const expected = { pins, dataRoot: partition.dataRoot, label: partition.label };
+    const settings = settingsOf(wanted.value, pins, args.loader, surroundings);
     const built = await build(
-      { wanted: wanted.value, pins, store: store.value, content, epoch: surroundings.epoch },
+      {
+        wanted: wanted.value,
+        pins,
+        store: store.value,
+        epoch: surroundings.epoch,
+        get content() {
+          return contentOf(pins, store.value);
+        },
+      },
       {
         output,
+        settings,
+        fromScratch: args['from-scratch'],
+        share: args.share,
         dryRun: args['dry-run'],
         dindPlatform: surroundings.builderPlatform,
         prove: async (image) => {
@@ -97,15 +119,6 @@ export const buildCommand = defineCommand({
           const verified = await verifyDataImage(image, expected, quiet);
           return verified.ok ? ok() : verified;
         },
-        describe: (filled, size) =>
-          formatDataDocument({
-            file: output,
-            size,
-            loader: args.loader,
-            wanted: wanted.value,
-            pins,
-            tools: { stowage: surroundings.version, ...filled.tools },
-          }),
       },
       new DindLoader({
         privileged: args.privileged,
@@ -116,18 +129,44 @@ export const buildCommand = defineCommand({
     if (!built.ok) return built;
     const images = Object.keys(pins.images).length;
     const elapsed = performance.now() - start;
-    if (built.value.size === undefined)
+    const { plan, size } = built.value;
+    const { how } = plan;
+    const why = describeBuildPlan(plan);
+    if (how === 'nothing')
       return ok({
-        text: `${args.output}: would be built from ${images} images\n`,
-        json: { output, images, built: false },
+        text: `${args.output}: ${why}: ${images} images\n`,
+        json: { output, images, built: false, how, size },
       });
-    surroundings.report({ type: 'built', output, size: built.value.size, images, elapsed });
+    if (size === undefined)
+      return ok({
+        text: `${args.output}: would be built from ${images} images: ${why}\n`,
+        json: { output, images, built: false, how, why },
+      });
+    surroundings.report({ type: 'built', output, size, images, elapsed });
     return ok({
-      text: `${args.output}: ${formatBytes(built.value.size)}, ${images} images\n`,
-      json: { output, images, built: true, size: built.value.size },
+      text: `${args.output}: ${formatBytes(size)}, ${images} images\n`,
+      json: { output, images, built: true, how, size },
     });
   },
 });
+
+function settingsOf(
+  wanted: Wanted,
+  pins: TargetPins,
+  loader: string,
+  surroundings: Surroundings,
+): BuildSettings {
+  const dind = pins.dind?.platforms[surroundings.builderPlatform]?.manifest.digest;
+  const { version: stowage, sourceDateEpoch: epoch } = surroundings;
+  return {
+    loader,
+    stowage,
+    ...(dind === undefined ? {} : { dind }),
+    engine: wanted.engine,
+    partition: wanted.partition,
+    ...(epoch === undefined ? {} : { epoch }),
+  };
+}
 
 /** The kernel knows mounts by their real paths, so the work directory has to be at one. */
 async function realOutput(given: string): Promise<string> {

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { dataDocumentOf } from '../../load/build.ts';
+import { dataDocumentOf } from '../../load/check-inputs.ts';
+import { readDataDocument } from '../../load/data-document.ts';
 import type { TargetPins } from '../../model/pins.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
@@ -12,7 +13,6 @@ import type { VerifySummary } from '../../verify/verify.ts';
 import { verifyConsistency, verifyDataImage } from '../../verify/verify.ts';
 import type { Outcome } from '../command.ts';
 import { defineCommand } from '../command.ts';
-import { readDataDocument } from '../data-document.ts';
 import { readPinsFile } from '../inputs.ts';
 import { pinsOption, targetOptions } from '../options.ts';
 import type { TargetArguments } from '../target.ts';

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Context, Step } from '../../model/event.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
+import type { ImageChanges } from '../../plan/changes.ts';
 import { likelySize, workingSize } from '../../plan/size.ts';
 import { ContainerEngine } from '../../tools/container-engine.ts';
 import { makeFileSystem } from '../../tools/e2fsprogs.ts';
@@ -14,7 +15,9 @@ import { Undo } from '../undo.ts';
 import { mountPointOf } from '../work-directory.ts';
 import { loadDindImage } from './dind-image.ts';
 import { EngineContainer } from './engine-container.ts';
+import { changeImages } from './change-images.ts';
 import { checkImages } from './check-images.ts';
+import { inEngine } from './in-engine.ts';
 import { loadImages } from './load-images.ts';
 import { formatLabel, reapLeftovers } from './reap.ts';
 import { scrub } from './scrub.ts';
@@ -71,6 +74,41 @@ export class DindLoader implements Loader {
       });
       bytes *= GROWTH;
     }
+  }
+
+  async change(
+    request: BuildRequest,
+    changes: ImageChanges,
+    work: WorkFiles,
+    prepare: () => Promise<Result<void>>,
+    context: Context,
+  ): Promise<Result<void>> {
+    const undo = new Undo(context.report);
+    try {
+      const [image, prepared] = await Promise.all([
+        loadDindImage(this.#outer, request, this.#options.builderPlatform, context),
+        prepare(),
+      ]);
+      if (!prepared.ok) return prepared;
+      if (!image.ok) return image;
+      const options = {
+        outer: this.#outer,
+        image: image.value,
+        privileged: this.#options.privileged,
+      };
+      const changed = await inEngine(options, request, work, undo, context, async (engine) => {
+        context.report({ type: 'step', step: 'change images' });
+        const done = await changeImages(changes, request.store, engine, context);
+        if (!done.ok) return done;
+        context.report({ type: 'step', step: 'check images' });
+        return checkImages(request.pins.images, engine, context);
+      });
+      if (!changed.ok) return changed;
+    } finally {
+      await undo.run();
+    }
+    context.report({ type: 'step', step: 'scrub' });
+    return scrub(work.image, request.wanted.partition.dataRoot, context);
   }
 
   async #fillOnce(

@@ -1,0 +1,65 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Context, Step } from '../../model/event.ts';
+import type { Result } from '../../model/result.ts';
+import { ok } from '../../model/result.ts';
+import type { ContainerEngine } from '../../tools/container-engine.ts';
+import { mountImage, unmountImage } from '../../tools/mount.ts';
+import type { BuildRequest, WorkFiles } from '../loader.ts';
+import type { Undo } from '../undo.ts';
+import { mountPointOf } from '../work-directory.ts';
+import { EngineContainer } from './engine-container.ts';
+import { formatLabel } from './reap.ts';
+
+export interface EngineOptions {
+  readonly outer: ContainerEngine;
+  /** The dind image's ID in the outer engine. */
+  readonly image: string;
+  readonly privileged: boolean;
+}
+
+/**
+ * Does `work` with an engine whose data root lies in the image: mounts it, starts the engine, stops it in its own way,
+ * unmounts. What is not done when something fails is in `undo`. Returns the engine's version.
+ */
+export async function inEngine(
+  options: EngineOptions,
+  request: BuildRequest,
+  files: WorkFiles,
+  undo: Undo,
+  context: Context,
+  work: (engine: EngineContainer) => Promise<Result<void>>,
+): Promise<Result<string>> {
+  const mountPoint = mountPointOf(files.directory);
+  const step = (name: Step): void => {
+    context.report({ type: 'step', step: name });
+  };
+  step('mount');
+  await mkdir(mountPoint, { recursive: true });
+  const unmount = undo.add('unmount the data image', () => unmountImage(mountPoint));
+  const mounted = await mountImage(files.image, mountPoint, context.signal);
+  if (!mounted.ok) return mounted;
+  step('start engine');
+  const engine = await EngineContainer.start(
+    options.outer,
+    {
+      image: options.image,
+      mountPoint,
+      runDirectory: join(files.directory, 'run'),
+      dataRoot: request.wanted.partition.dataRoot,
+      label: formatLabel(files.directory),
+      privileged: options.privileged,
+    },
+    undo,
+    context,
+  );
+  if (!engine.ok) return engine;
+  const done = await work(engine.value);
+  if (!done.ok) return done;
+  step('stop engine');
+  const stopped = await engine.value.stop();
+  if (!stopped.ok) return stopped;
+  step('unmount');
+  const unmounted = await unmount();
+  return unmounted.ok ? ok(engine.value.version.version) : unmounted;
+}

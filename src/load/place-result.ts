@@ -1,0 +1,55 @@
+import { open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+import { replaceFile } from '../store/content.ts';
+import type { Lock } from '../store/store-lock.ts';
+import { dataDocumentOf } from './check-inputs.ts';
+import { stampFile, stampTime } from './last-result.ts';
+import type { WorkFiles } from './loader.ts';
+
+/**
+ * Gives a proved data image and its document their names, and then the times by which the next build knows both.
+ * `onPlaced` runs while that is still possible: a further link changes the image's ctime. Returns its size.
+ */
+export async function placeResult(
+  work: WorkFiles,
+  output: string,
+  lock: Lock,
+  describe: (size: number) => string,
+  onPlaced: () => Promise<void>,
+): Promise<Result<number>> {
+  const { size } = await stat(work.image);
+  const json = `${work.directory}/data.json`;
+  const document = dataDocumentOf(output);
+  await writeFile(json, describe(size));
+  for (const file of [work.image, json]) await syncFile(file);
+  if (lock.isLost()) return fail({ reason: 'output-in-use', output, by: ['another build'] });
+  // Never an image beside the document of another: between the renames there is none.
+  await rm(document, { force: true });
+  await rename(work.image, output);
+  await rename(json, document);
+  await syncFile(dirname(output));
+  const time = stampTime();
+  await stampFile(output, time);
+  await onPlaced();
+  await stampFile(document, time);
+  return ok(size);
+}
+
+/** Another text for an image that stays as it is. */
+export async function placeDocument(output: string, text: string): Promise<void> {
+  const document = dataDocumentOf(output);
+  const { mtimeMs } = await stat(output);
+  await replaceFile(document, text);
+  await stampFile(document, mtimeMs / 1000);
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

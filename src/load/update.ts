@@ -1,0 +1,86 @@
+import type { Context } from '../model/event.ts';
+import type { Result } from '../model/result.ts';
+import { ok } from '../model/result.ts';
+import type { Changes } from '../plan/changes.ts';
+import { copyImage, discardFree, growFileSystem, setLabel } from '../tools/copy-image.ts';
+import { removeTrees } from '../tools/debugfs-remove.ts';
+import { contentOf } from './content.ts';
+import { finishFileSystem } from './finish.ts';
+import type { BuildRequest, Loader, WorkFiles } from './loader.ts';
+
+/** What the engine writes for itself while it loads, and what a file system wastes: bytes, and a part of the content. */
+const ENGINE_ROOM = 48 * 1024 * 1024;
+const WASTE = 1.25;
+
+/**
+ * Makes `work.image` of a finished data image: a copy in which the images and files that changed are replaced.
+ * The original is only read. The engine is started for images alone.
+ */
+export async function updateImage(
+  request: BuildRequest,
+  work: WorkFiles,
+  original: string,
+  changes: Changes,
+  loader: Loader,
+  context: Context,
+): Promise<Result<void>> {
+  const { signal } = context;
+  // What has not changed is there already.
+  const part: BuildRequest = {
+    ...request,
+    pins: {
+      ...request.pins,
+      images: changes.images.load,
+      files: pick(request.pins.files, changes.files.write),
+    },
+  };
+  const copy = async (): Promise<Result<void>> => {
+    context.report({ type: 'step', step: 'copy' });
+    const copied = await copyImage(original, work.image, signal);
+    if (!copied.ok || request.wanted.partition.size !== 'auto') return copied;
+    const content = contentOf(part.pins, request.store);
+    const loads = Object.keys(part.pins.images).length > 0 ? ENGINE_ROOM : 0;
+    const bytes = (content.blobs + content.unpacked.likely + content.files) * WASTE + loads;
+    return bytes === 0 ? ok() : growFileSystem(work.image, bytes, signal);
+  };
+  const { load, remove, rename } = changes.images;
+  const needsEngine = Object.keys(load).length + remove.length + rename.length > 0;
+  const changed = needsEngine
+    ? await loader.change(request, changes.images, work, copy, context)
+    : await copy();
+  if (!changed.ok) return changed;
+
+  if (changes.files.remove.length > 0) {
+    const gone = goneTrees(changes.files.remove, Object.keys(request.pins.files), request);
+    const removed = await removeTrees(work.image, gone, signal);
+    if (!removed.ok) return removed;
+  }
+  if (changes.label !== undefined) {
+    const labelled = await setLabel(work.image, changes.label, signal);
+    if (!labelled.ok) return labelled;
+  }
+  const finished = await finishFileSystem(part, work, context);
+  return finished.ok ? discardFree(work.image, signal) : finished;
+}
+
+/** The files, or the topmost directory that is there for none but such files. */
+function goneTrees(
+  removed: readonly string[],
+  wanted: readonly string[],
+  request: BuildRequest,
+): string[] {
+  const stays = new Set([request.wanted.partition.dataRoot, ...wanted].flatMap(withParents));
+  const trees = removed.map((path) => withParents(path).find((above) => !stays.has(above)) ?? path);
+  return [...new Set(trees)].map((path) => `/${path}`);
+}
+
+/** `a`, `a/b`, `a/b/c` for `a/b/c`. */
+function withParents(path: string): string[] {
+  const names = path.split('/');
+  return names.map((_, i) => names.slice(0, i + 1).join('/'));
+}
+
+function pick<T>(from: Readonly<Record<string, T>>, names: readonly string[]): Record<string, T> {
+  const wanted = new Set(names);
+  return Object.fromEntries(Object.entries(from).filter(([name]) => wanted.has(name)));
+}
