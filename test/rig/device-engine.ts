@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DindImage } from './dind-image.ts';
 import type { OuterEngine } from './engine.ts';
@@ -36,6 +36,8 @@ export interface DeviceOptions {
   readonly dind: DindImage;
   /** The engine's data root on the partition. Default `docker`. */
   readonly dataRoot?: string;
+  /** Where it keeps images. Default `containerd`. */
+  readonly store?: 'containerd' | 'overlay2';
   /** Bytes that the copy gets on top, as a device grows its partition at first boot. Default 256 MiB. */
   readonly grow?: number;
 }
@@ -59,6 +61,10 @@ export async function startDevice(
   const sockets = join(dir, 's');
   await mkdir(partition);
   await mkdir(sockets);
+  // A file, as a device has one: --feature is younger than some engines.
+  const features = { 'containerd-snapshotter': options.store !== 'overlay2' };
+  const driver = options.store === 'overlay2' ? { 'storage-driver': 'overlay2' } : {};
+  await writeFile(join(sockets, 'daemon.json'), JSON.stringify({ features, ...driver }));
   await must('cp', ['--sparse=always', '--reflink=auto', dataImage, copy]);
   await must('chmod', ['u+w', copy]);
   await must('truncate', ['--size', `+${options.grow ?? 256 * 1024 * 1024}`, copy]);
@@ -88,7 +94,7 @@ export async function startDevice(
     ...['-v', `${partition}:/mnt/data`, '-v', `${sockets}:/run/device`, '--entrypoint', 'dockerd'],
     ...[options.dind.name, '--data-root', `/mnt/data/${options.dataRoot ?? 'docker'}`],
     ...['--host', 'unix:///run/device/docker.sock', '--group', String(process.getgid?.() ?? 0)],
-    ...['--feature', 'containerd-snapshotter', '--bridge=none', '--iptables=false'],
+    ...['--config-file', '/run/device/daemon.json', '--bridge=none', '--iptables=false'],
     '--ip6tables=false',
   ]);
   const version = await waitFor('the device boots', 40_000, async () => {
