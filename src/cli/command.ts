@@ -11,6 +11,8 @@ export interface Surroundings extends Context {
   readonly authfiles: readonly string[];
   /** DOCKER_HOST. */
   readonly dockerHost: string | undefined;
+  /** CONTAINER_HOST, Podman's word for it. */
+  readonly containerHost: string | undefined;
   /** TMPDIR. */
   readonly temporary: string | undefined;
   /** SOURCE_DATE_EPOCH in seconds where it is set, else now. */

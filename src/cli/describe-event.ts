@@ -39,6 +39,8 @@ export function describeEvent(event: Event, debug: boolean): string | undefined 
       return `${event.what}: not from mirror ${event.mirror} (${event.detail})`;
     case 'build-planned':
       return describeBuildPlan(event.plan);
+    case 'engine-found':
+      return `engine: ${event.command} ${event.version}`;
     case 'step':
       return event.detail === undefined ? event.step : `${event.step}: ${event.detail}`;
     case 'loaded':

@@ -65,6 +65,7 @@ export function surroundings(version: string): Result<Omit<Surroundings, 'report
     home: environment['HOME'],
     authfiles: defaultAuthfiles(),
     dockerHost: nonEmpty('DOCKER_HOST'),
+    containerHost: nonEmpty('CONTAINER_HOST'),
     temporary: nonEmpty('TMPDIR'),
     epoch: epoch === undefined ? Math.floor(Date.now() / 1000) : Number(epoch),
     sourceDateEpoch: epoch === undefined ? undefined : Number(epoch),

@@ -131,6 +131,15 @@ export const loaderOption = {
   },
 } as const satisfies Record<string, Options>;
 
+export const outerEngineOption = {
+  engine: {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'what runs the dind image on this machine: docker, podman, or the path of either  [default: whichever answers]',
+  },
+} as const satisfies Record<string, Options>;
+
 export const globalOptions = {
   log: {
     choices: ['plain', 'json', 'pretty'] as const,

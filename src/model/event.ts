@@ -39,6 +39,8 @@ export type Event =
   | { readonly type: 'waiting'; readonly what: string; readonly holder: string }
   | { readonly type: 'build-planned'; readonly output: string; readonly plan: BuildPlan }
   | { readonly type: 'step'; readonly step: Step; readonly detail?: string }
+  /** The builder's engine, which runs the dind image. */
+  | { readonly type: 'engine-found'; readonly command: string; readonly version: string }
   | {
       readonly type: 'loaded';
       readonly image: string;

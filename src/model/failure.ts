@@ -37,6 +37,7 @@ export type Failure =
   | ToolMissing
   | ToolFailed
   | EngineUnreachable
+  | EngineUnsuitable
   | EngineDied
   | PrivilegeRefused
   | MachineLacks
@@ -314,8 +315,26 @@ export interface ToolFailed {
 /** No container engine answers on the builder. */
 export interface EngineUnreachable {
   readonly reason: 'engine-unreachable';
-  readonly engine: 'docker';
+  readonly engine: 'docker' | 'podman';
   readonly detail: string;
+  /** Where it is known that one is there, and does not let this user in. */
+  readonly problem?: 'permission';
+}
+
+/** The builder's engine answers, or would, and can't do what a loader asks of it. */
+export interface EngineUnsuitable {
+  readonly reason: 'engine-unsuitable';
+  /** As it was named: `docker`, `podman`, a path. */
+  readonly engine: string;
+  /**
+   * On another machine, run by an ordinary user, in a virtual machine, too old, neither Docker nor Podman, or in a
+   * place from which this machine's directories can't be seen.
+   */
+  readonly problem: 'remote' | 'rootless' | 'desktop' | 'too-old' | 'unknown' | 'elsewhere';
+  /** The address, the version, or what it said; may be empty. */
+  readonly detail: string;
+  /** The oldest version that will do, where this one is too old. */
+  readonly oldest?: string;
 }
 
 /** The daemon in the container did not start, or ended early: `log` is its last lines. */
@@ -400,6 +419,7 @@ export function exitCodeOf(failure: Failure): number {
     case 'tool-missing':
     case 'tool-failed':
     case 'engine-unreachable':
+    case 'engine-unsuitable':
     case 'engine-died':
     case 'privilege-refused':
     case 'machine-lacks':

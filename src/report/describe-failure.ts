@@ -1,4 +1,5 @@
 import type { DocumentProblem, Failure, InvalidDocument } from '../model/failure.ts';
+import { describeUnsuitable, describeWayIn } from './describe-engine.ts';
 import { unreachable } from '../model/result.ts';
 
 /** One failure for people: what failed, on what, why (several lines where it must be), and what to do next. */
@@ -101,12 +102,12 @@ export function describeFailure(failure: Failure): FailureText {
         ]),
         hint: 'what was skipped is fetched from its registry by `stowage fetch`',
       };
-    case 'platform-mismatch':
     case 'entry-refused':
       return {
         message: `${quote(failure.entry)} can't be part of ${failure.image}: ${failure.detail}`,
         hint: 'nothing was written',
       };
+    case 'platform-mismatch':
       return {
         message: `${failure.image}: ${failure.reference} is for ${failure.actual}, not for ${failure.expected}`,
         hint: 'tell whoever publishes the image, or pin another one',
@@ -199,8 +200,10 @@ export function describeFailure(failure: Failure): FailureText {
     case 'engine-unreachable':
       return {
         message: `no ${failure.engine} engine answers: ${failure.detail}`,
-        hint: 'start it (sudo systemctl start docker), or give DOCKER_HOST; `stowage doctor` tells more',
+        hint: describeWayIn(failure.engine, failure.problem),
       };
+    case 'engine-unsuitable':
+      return describeUnsuitable(failure);
     case 'engine-died':
       return {
         message: lines([

@@ -1,7 +1,9 @@
 import { dirname, resolve } from 'node:path';
 import type { Context } from '../model/event.ts';
+import type { EngineChoice } from '../tools/find-engine.ts';
 import { rootCommands } from '../tools/mount.ts';
 import { lastLines } from '../tools/run-command.ts';
+import { examineEngine } from './examine-engine.ts';
 import type { Machine } from './machine.ts';
 import { localMachine } from './machine.ts';
 
@@ -11,6 +13,8 @@ export interface MachineNeeds {
   readonly network?: boolean;
   /** The loader that is to build; absent where nothing is built. */
   readonly loader?: 'dind';
+  /** Which engine of the machine runs the dind image; absent, what a build would take. */
+  readonly engine?: EngineChoice;
   /** Whether a data image is to be verified; building verifies too. */
   readonly verify?: boolean;
   /** The data image to write, and the bytes it takes while it is made. */
@@ -52,7 +56,9 @@ export async function examineMachine(
     findings.push(await checkE2fsprogs(machine, tools, context));
   }
   if (needs.loader !== undefined) {
-    findings.push(await checkEngine(machine, context));
+    const choice = needs.engine ?? { isRoot: machine.isRoot };
+    const install = (tool: string): string => installCommand(machine, tool);
+    findings.push(await examineEngine(machine, choice, install, context.signal));
     findings.push(await checkLoopDevices(machine));
     findings.push(
       await checkFileSystem(machine, 'ext4'),
@@ -102,28 +108,6 @@ async function checkE2fsprogs(
   const said = await machine.run('debugfs', ['-V'], DEADLINE, context.signal);
   const version = readVersion(`${said.stderr}${said.stdout}`);
   return checkVersion(machine, what, 'debugfs', version, E2FSPROGS);
-}
-
-async function checkEngine(machine: Machine, context: Context): Promise<Finding> {
-  const what = 'docker engine';
-  const absent = missingProgram(machine, 'docker');
-  if (absent !== undefined) return { what, ok: false, ...absent };
-  const question = ['version', '--format', '{{.Server.Version}}'];
-  const said = await machine.run('docker', question, DEADLINE, context.signal);
-  if (said.exitCode === 0) return { what, ok: true, detail: `version ${said.stdout.trim()}` };
-  if (/permission denied/i.test(said.stderr))
-    return {
-      what,
-      ok: false,
-      detail: `its socket refuses this user: ${lastLines(said.stderr, 1)}`,
-      remedy: 'sudo usermod -aG docker "$USER" && newgrp docker',
-    };
-  return {
-    what,
-    ok: false,
-    detail: `it does not answer: ${lastLines(said.stderr, 1)}`,
-    remedy: 'sudo systemctl start docker',
-  };
 }
 
 async function checkLoopDevices(machine: Machine): Promise<Finding> {

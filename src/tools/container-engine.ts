@@ -1,9 +1,13 @@
+import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import type { CommandFailure } from './run-command.ts';
-import { commandFailure, lastLines, runCommand } from './run-command.ts';
+import type { Rights } from './container-rights.ts';
+import { rightsArguments } from './container-rights.ts';
+import type { EngineChoice, FoundEngine } from './find-engine.ts';
+import { engineFailure, findEngine } from './find-engine.ts';
+import type { CommandFailure, CommandOptions, CommandOutput } from './run-command.ts';
+import { lastLines, runCommand } from './run-command.ts';
 
 /** Milliseconds for `run --detach`, which takes half a second where nothing is wrong. */
 const START_DEADLINE = 120_000;
@@ -13,96 +17,106 @@ const ASK_DEADLINE = 60_000;
 const WORK_DEADLINE = 300_000;
 const LOAD_DEADLINE = 900_000;
 
-const TOOL = 'docker';
-
-/** The builder's Docker engine, by its command, so with the user's own context and DOCKER_HOST. */
+/**
+ * The builder's engine, Docker or Podman, by its command, so with the user's own context, DOCKER_HOST and
+ * CONTAINER_HOST. Which one is found out when it is first needed.
+ */
 export class ContainerEngine {
-  /** The server's version; engine-unreachable where no engine answers within half a minute. */
-  async version(signal?: AbortSignal): Promise<Result<string>> {
-    const asked = await runCommand(TOOL, ['version', '--format', '{{.Server.Version}}'], {
-      signal,
-      deadline: 30_000,
-    });
-    if (asked.ok) return ok(asked.value.stdout.trim());
-    return fail(this.#failure(asked.failure, 'asking for its version'));
+  readonly #choice: EngineChoice;
+  #found: FoundEngine | undefined;
+
+  constructor(choice: EngineChoice) {
+    this.#choice = choice;
+  }
+
+  /** Engine-unreachable, engine-unsuitable or tool-missing where there is none that will do, within half a minute. */
+  async found(signal?: AbortSignal): Promise<Result<FoundEngine>> {
+    if (this.#found !== undefined) return ok(this.#found);
+    const found = await findEngine(this.#choice, signal);
+    if (found.ok) this.#found = found.value;
+    return found;
   }
 
   /** The full ID of an image, or undefined where the engine does not have it. */
   async imageId(name: string, signal?: AbortSignal): Promise<Result<string | undefined>> {
-    const asked = await runCommand(TOOL, ['image', 'inspect', '--format', '{{.Id}}', name], {
-      signal,
-      deadline: ASK_DEADLINE,
-    });
-    if (asked.ok) return ok(asked.value.stdout.trim());
-    if (
-      asked.failure.reason === 'command-failed' &&
-      /no such image|image not known/i.test(asked.failure.stderr)
-    )
-      return ok(undefined);
-    return fail(this.#failure(asked.failure, 'looking for an image'));
+    const asked = await this.#run(
+      ['image', 'inspect', '--format', '{{.Id}}', name],
+      { signal, deadline: ASK_DEADLINE },
+      'looking for an image',
+      /no such image|image not known/i,
+    );
+    return asked.ok ? ok(asked.value?.stdout.trim()) : asked;
   }
 
   async loadImage(archive: Readable, signal?: AbortSignal): Promise<Result<void>> {
-    const loaded = await runCommand(TOOL, ['load'], {
-      input: archive,
-      signal,
-      deadline: LOAD_DEADLINE,
-    });
-    return loaded.ok ? ok() : fail(this.#failure(loaded.failure, 'loading the dind image'));
+    const options = { input: archive, signal, deadline: LOAD_DEADLINE };
+    const loaded = await this.#run(['load'], options, 'loading the dind image');
+    return loaded.ok ? ok() : loaded;
   }
 
   /**
-   * Starts a container in the background; returns its ID. It takes no signal: a container whose start was called
-   * off half-way might still come to be after its removal.
+   * Starts a container in the background, with these rights and no network; returns its ID. It takes no signal: a
+   * container whose start was called off half-way might still come to be after its removal.
    */
-  async start(args: readonly string[]): Promise<Result<string>> {
-    const options = { deadline: START_DEADLINE };
-    const started = await runCommand(TOOL, ['run', '--detach', ...args], options);
-    if (started.ok) return ok(started.value.stdout.trim());
-    return fail(this.#failure(started.failure, 'starting a container'));
+  async start(args: readonly string[], rights: Rights): Promise<Result<string>> {
+    const found = await this.found();
+    if (!found.ok) return found;
+    const flags = rightsArguments(rights, found.value, await openFilesLimit());
+    // A driver whose lines can be read again, whatever the engine's default is.
+    const started = await this.#run(
+      ['run', '--detach', '--pull=never', '--log-driver=json-file', ...flags, ...args],
+      { deadline: START_DEADLINE },
+      'starting a container',
+    );
+    return started.ok ? ok(started.value?.stdout.trim() ?? '') : started;
   }
 
   /** Undefined where there is no such container. */
   async state(id: string): Promise<Result<ContainerState | undefined>> {
-    const asked = await runCommand(
-      TOOL,
+    const asked = await this.#run(
       ['container', 'inspect', '--format', '{{.State.Running}} {{.State.ExitCode}}', id],
       { deadline: ASK_DEADLINE },
+      'inspecting a container',
+      GONE,
     );
-    if (!asked.ok) {
-      if (isGone(asked.failure)) return ok(undefined);
-      return fail(this.#failure(asked.failure, 'inspecting a container'));
-    }
+    if (!asked.ok) return asked;
+    if (asked.value === undefined) return ok(undefined);
     const [running, exitCode] = asked.value.stdout.trim().split(' ');
     return ok({ running: running === 'true', exitCode: Number(exitCode) });
   }
 
   /** The last `count` lines of what it printed, both streams. */
   async lastLog(id: string, count: number): Promise<readonly string[]> {
-    const logs = await runCommand(TOOL, ['logs', '--tail', `${count}`, id], {
-      deadline: ASK_DEADLINE,
-    });
-    const text = logs.ok ? `${logs.value.stdout}\n${logs.value.stderr}` : '';
+    const logs = await this.#run(
+      ['logs', '--tail', `${count}`, id],
+      { deadline: ASK_DEADLINE },
+      'reading the last words of a container',
+    );
+    const text = logs.ok ? `${logs.value?.stdout}\n${logs.value?.stderr}` : '';
     const lines = lastLines(text, count);
     return lines === '' ? [] : lines.split('\n');
   }
 
   /** SIGTERM, and SIGKILL after `seconds`. */
   async stop(id: string, seconds: number): Promise<Result<void>> {
-    const stopped = await runCommand(TOOL, ['stop', '--time', `${seconds}`, id], {
-      deadline: seconds * 1000 + WORK_DEADLINE,
-    });
-    if (stopped.ok || isGone(stopped.failure)) return ok();
-    return fail(this.#failure(stopped.failure, 'stopping a container'));
+    const stopped = await this.#run(
+      ['stop', '--time', `${seconds}`, id],
+      { deadline: seconds * 1000 + WORK_DEADLINE },
+      'stopping a container',
+      GONE,
+    );
+    return stopped.ok ? ok() : stopped;
   }
 
   /** With its anonymous volumes; a container that is not there is success. */
   async remove(id: string): Promise<Result<void>> {
-    const removed = await runCommand(TOOL, ['rm', '--force', '--volumes', id], {
-      deadline: WORK_DEADLINE,
-    });
-    if (removed.ok || isGone(removed.failure)) return ok();
-    return fail(this.#failure(removed.failure, 'removing a container'));
+    const removed = await this.#run(
+      ['rm', '--force', '--volumes', id],
+      { deadline: WORK_DEADLINE },
+      'removing a container',
+      GONE,
+    );
+    return removed.ok ? ok() : removed;
   }
 
   /** Containers that carry a label, running or not. */
@@ -110,53 +124,35 @@ export class ContainerEngine {
     label: string,
     signal?: AbortSignal,
   ): Promise<Result<readonly LabelledContainer[]>> {
-    const listed = await runCommand(
-      TOOL,
-      [
-        'ps',
-        '--all',
-        '--no-trunc',
-        '--filter',
-        `label=${label}`,
-        '--format',
-        `{{.ID}} {{.Label ${JSON.stringify(label)}}}`,
-      ],
+    const found = await this.found(signal);
+    if (!found.ok) return found;
+    // Podman's templates know labels in no way that all its versions share.
+    const podman = found.value.client === 'podman';
+    const format = podman ? 'json' : `{{.ID}} {{.Label ${JSON.stringify(label)}}}`;
+    const listed = await this.#run(
+      ['ps', '--all', '--no-trunc', '--filter', `label=${label}`, '--format', format],
       { signal, deadline: ASK_DEADLINE },
+      'listing containers',
     );
-    if (!listed.ok) return fail(this.#failure(listed.failure, 'listing containers'));
-    return ok(
-      listed.value.stdout
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => {
-          const space = line.indexOf(' ');
-          return { id: line.slice(0, space), value: line.slice(space + 1) };
-        }),
-    );
+    if (!listed.ok) return listed;
+    const text = listed.value?.stdout ?? '';
+    return ok(podman ? parsePodmanList(text, label) : parseDockerList(text));
   }
 
-  #failure(failure: CommandFailure, doing: string): Failure {
-    if (failure.reason === 'command-failed') {
-      if (/no space left on device/i.test(failure.stderr))
-        return { reason: 'no-space', where: `the storage of ${TOOL}` };
-      if (
-        /cannot connect|permission denied while trying to connect|is the docker daemon running|connection refused|error during connect|no such host/i.test(
-          failure.stderr,
-        )
-      )
-        return {
-          reason: 'engine-unreachable',
-          engine: TOOL,
-          detail: lastLines(failure.stderr, 2),
-        };
-    }
-    if (failure.reason === 'deadline-passed')
-      return {
-        reason: 'engine-unreachable',
-        engine: TOOL,
-        detail: `no answer within ${failure.milliseconds / 1000} s`,
-      };
-    return commandFailure(failure, doing);
+  /** What the command said; undefined where it failed because what it was about is not there. */
+  async #run(
+    args: readonly string[],
+    options: CommandOptions,
+    doing: string,
+    gone?: RegExp,
+  ): Promise<Result<CommandOutput | undefined>> {
+    const found = await this.found(options.signal);
+    if (!found.ok) return found;
+    const { command, server } = found.value;
+    const ended = await runCommand(command, args, options);
+    if (ended.ok) return ended;
+    if (gone !== undefined && isGone(ended.failure, gone)) return ok(undefined);
+    return fail(engineFailure(ended.failure, server, doing));
   }
 }
 
@@ -170,9 +166,33 @@ export interface LabelledContainer {
   readonly value: string;
 }
 
-function isGone(failure: CommandFailure): boolean {
-  return (
-    failure.reason === 'command-failed' &&
-    /no such (container|object)|no container with|already in progress/i.test(failure.stderr)
-  );
+const GONE = /no such (container|object)|no container with|already in progress/i;
+
+function isGone(failure: CommandFailure, gone: RegExp): boolean {
+  return failure.reason === 'command-failed' && gone.test(failure.stderr);
+}
+
+function parseDockerList(text: string): LabelledContainer[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const space = line.indexOf(' ');
+      return { id: line.slice(0, space), value: line.slice(space + 1) };
+    });
+}
+
+function parsePodmanList(text: string, label: string): LabelledContainer[] {
+  const listed = JSON.parse(text.trim() === '' ? '[]' : text) as readonly {
+    readonly Id: string;
+    readonly Labels?: Readonly<Record<string, string>> | null;
+  }[];
+  return listed.map(({ Id, Labels }) => ({ id: Id, value: Labels?.[label] ?? '' }));
+}
+
+/** How many files a process of ours may open at the most: proc(5), /proc/pid/limits. */
+async function openFilesLimit(): Promise<number | undefined> {
+  const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
+  const hard = /^Max open files +\d+ +(\d+)/m.exec(limits)?.[1];
+  return hard === undefined ? undefined : Number(hard);
 }

@@ -19,12 +19,14 @@ import { openStore } from '../../store/store.ts';
 import { verifyDataImage } from '../../verify/verify.ts';
 import type { Surroundings } from '../command.ts';
 import { defineCommand } from '../command.ts';
+import { engineChoice } from '../engine-choice.ts';
 import { readBundleFiles, readPinsFile } from '../inputs.ts';
 import {
   bundleOption,
   engineStoreOptions,
   engineVersionOptions,
   loaderOption,
+  outerEngineOption,
   pinsOption,
   storeOption,
   targetOptions,
@@ -49,6 +51,7 @@ export const buildCommand = defineCommand({
     ...engineVersionOptions,
     ...engineStoreOptions,
     ...loaderOption,
+    ...outerEngineOption,
     size: {
       type: 'string',
       requiresArg: true,
@@ -121,6 +124,7 @@ export const buildCommand = defineCommand({
         },
       },
       new DindLoader({
+        engine: engineChoice(args, surroundings),
         privileged: args.privileged,
         builderPlatform: surroundings.builderPlatform,
       }),

@@ -2,7 +2,8 @@ import { resolve } from 'node:path';
 import { ok } from '../../model/result.ts';
 import { examineMachine } from '../../report/doctor.ts';
 import { defineCommand } from '../command.ts';
-import { loaderOption } from '../options.ts';
+import { engineChoice } from '../engine-choice.ts';
+import { loaderOption, outerEngineOption } from '../options.ts';
 
 /** docs/exit-codes.md. */
 const LACKING = 6;
@@ -12,6 +13,7 @@ export const doctorCommand = defineCommand({
   describe: 'what this machine lacks, and the command that mends it',
   options: {
     ...loaderOption,
+    ...outerEngineOption,
     store: { type: 'string', alias: 's', requiresArg: true, describe: 'where downloads will go' },
     output: {
       type: 'string',
@@ -24,6 +26,7 @@ export const doctorCommand = defineCommand({
     const findings = await examineMachine(
       {
         loader: args.loader,
+        engine: engineChoice(args, surroundings),
         ...(args.store === undefined ? {} : { store: resolve(args.store) }),
         ...(args.output === undefined ? {} : { output: resolve(args.output) }),
       },

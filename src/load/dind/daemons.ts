@@ -31,6 +31,9 @@ export function daemonArguments(gid: number): string[] {
     `--containerd=${SOCKET}`,
     `--host=unix://${RUN}/docker.sock`,
     `--group=${gid}`,
+    // Of the container's root, which is read-only, /run is what can be written; /var/run need not be the same.
+    '--exec-root=/run/docker',
+    '--pidfile=/run/docker.pid',
     '--bridge=none',
     '--iptables=false',
     '--ip6tables=false',

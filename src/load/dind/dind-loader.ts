@@ -6,6 +6,7 @@ import { fail, ok } from '../../model/result.ts';
 import type { ImageChanges } from '../../plan/changes.ts';
 import { likelySize, workingSize } from '../../plan/size.ts';
 import { ContainerEngine } from '../../tools/container-engine.ts';
+import type { EngineChoice } from '../../tools/find-engine.ts';
 import { makeFileSystem } from '../../tools/e2fsprogs.ts';
 import { mountImage, unmountImage } from '../../tools/mount.ts';
 import type { BuildRequest, Filled, Loader, WorkFiles } from '../loader.ts';
@@ -28,6 +29,8 @@ const GROWTHS = 3;
 const GROWTH = 4;
 
 export interface DindOptions {
+  /** Which engine of the builder runs the dind image. */
+  readonly engine: EngineChoice;
   readonly privileged: boolean;
   /** The builder's own platform, as `formatPlatform` prints it: which dind image is run. */
   readonly builderPlatform: string;
@@ -44,16 +47,21 @@ export class DindLoader implements Loader {
 
   constructor(options: DindOptions) {
     this.#options = options;
-    this.#outer = new ContainerEngine();
+    this.#outer = new ContainerEngine(options.engine);
   }
 
-  reap(directory: string, context: Context): Promise<Result<void>> {
+  async reap(directory: string, context: Context): Promise<Result<void>> {
+    const outer = await this.#outer.found(context.signal);
+    if (outer.ok) {
+      const { command, version } = outer.value;
+      context.report({ type: 'engine-found', command, version });
+    }
     return reapLeftovers(this.#outer, directory, context);
   }
 
   async fill(request: BuildRequest, work: WorkFiles, context: Context): Promise<Result<Filled>> {
-    const reachable = await this.#outer.version(context.signal);
-    if (!reachable.ok) return reachable;
+    const outer = await this.#outer.found(context.signal);
+    if (!outer.ok) return outer;
     const { size, headroom } = request.wanted.partition;
     let bytes = workingSize(size, request.content, headroom);
     for (let growth = 0; ; growth++) {

@@ -11,6 +11,7 @@ import type { EngineApi, EngineVersion } from '../../tools/engine-api.ts';
 import { openEngineApi } from '../../tools/engine-api.ts';
 import { DATA_IMAGE } from '../loader.ts';
 import type { Undo } from '../undo.ts';
+import { engineRights } from './rights.ts';
 import { daemonFiles, daemonArguments } from './daemons.ts';
 
 /** The label that every container of ours carries; reap.ts says what is in it. */
@@ -72,7 +73,8 @@ export class EngineContainer {
     // By name, so that it can be taken back even when we are interrupted before we hear its ID.
     const name = `stowage-${process.pid}-${Date.now().toString(36)}`;
     const forget = undo.add('remove the container', () => outer.remove(name));
-    const started = await outer.start(runArguments(name, options));
+    const rights = engineRights(options.privileged);
+    const started = await outer.start(runArguments(name, options), rights);
     if (!started.ok) return started;
 
     const api = await openEngineApi(join(options.runDirectory, 'docker.sock'));
@@ -147,31 +149,17 @@ export class EngineContainer {
   }
 }
 
-/**
- * docs/security.md says why each right is needed: SYS_ADMIN for overlay mounts, and nothing that filters or
- * hides what those need. No network, no store, no device.
- */
+/** It sees two directories, and no store and no device. */
 function runArguments(name: string, options: EngineContainerOptions): string[] {
-  const rights = options.privileged
-    ? ['--privileged']
-    : [
-        '--cap-add=SYS_ADMIN',
-        '--security-opt=seccomp=unconfined',
-        '--security-opt=apparmor=unconfined',
-        '--security-opt=systempaths=unconfined',
-        '--security-opt=label=disable',
-      ];
   return [
     `--name=${name}`,
     `--label=${OWNER_LABEL}=${options.label}`,
-    ...rights,
-    '--network=none',
-    '--pull=never',
     bind(options.mountPoint, '/stowage/data'),
     bind(options.runDirectory, '/stowage/run'),
     // Instead of the anonymous volume that the official image declares here; and for the daemons' own files.
     '--tmpfs=/var/lib/docker',
     '--tmpfs=/run',
+    '--tmpfs=/tmp',
     // On two cores unpacking in the daemon beats a second process for each layer.
     '--env=CONTAINERD_DISABLE_PIGZ=1',
     '--entrypoint=/bin/sh',

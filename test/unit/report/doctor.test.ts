@@ -31,7 +31,10 @@ const HEALTHY: Traits = {
   answers: {
     'skopeo --version': { stdout: 'skopeo version 1.13.3\n' },
     'debugfs -V': { stderr: 'debugfs 1.47.0 (5-Feb-2023)\n' },
-    'docker version': { stdout: '28.5.2\n' },
+    'docker --version': { stdout: 'Docker version 28.5.2, build abc\n' },
+    'docker context inspect': { stdout: 'unix:///var/run/docker.sock\n' },
+    'docker info': { stdout: '{"ServerVersion":"28.5.2"}\n' },
+    'docker version': { stdout: '{"Version":"28.5.2"}\n' },
   },
   paths: ['/', '/out', '/dev/loop-control'],
   modules: [],
@@ -97,7 +100,7 @@ describe('examineMachine', () => {
         'Node.js',
         'skopeo',
         'e2fsprogs',
-        'docker engine',
+        'container engine',
         'loop devices',
         'ext4 file system',
         'overlay file system',
@@ -159,7 +162,7 @@ describe('examineMachine', () => {
     [
       'no docker',
       { programs: without('docker') },
-      'docker engine',
+      'container engine',
       /docker is missing/,
       'sudo apt-get install -y docker.io',
     ],
@@ -167,19 +170,56 @@ describe('examineMachine', () => {
       'no permission on the socket',
       {
         answers: {
-          'docker version': { exitCode: 1, stderr: 'permission denied while trying to connect' },
+          'docker info': { exitCode: 1, stderr: 'permission denied while trying to connect' },
         },
       },
-      'docker engine',
-      /refuses this user/,
+      'container engine',
+      /no docker engine answers: permission denied/,
       'sudo usermod -aG docker "$USER" && newgrp docker',
     ],
     [
       'no daemon',
-      { answers: { 'docker version': { exitCode: 1, stderr: 'Cannot connect to the daemon' } } },
-      'docker engine',
-      /does not answer: Cannot connect/,
+      { answers: { 'docker info': { exitCode: 1, stderr: 'Cannot connect to the daemon' } } },
+      'container engine',
+      /no docker engine answers: Cannot connect/,
       'sudo systemctl start docker',
+    ],
+    [
+      'an engine on another machine',
+      { answers: { 'docker context inspect': { stdout: 'ssh://builder@example.org\n' } } },
+      'container engine',
+      /not on this machine \(ssh:\/\/builder@example\.org\)/,
+      'export DOCKER_HOST=unix:///var/run/docker.sock',
+    ],
+    [
+      'a rootless engine',
+      {
+        answers: {
+          'docker info': {
+            stdout: '{"ServerVersion":"28.5.2","SecurityOptions":["name=rootless"]}',
+          },
+        },
+      },
+      'container engine',
+      /runs rootless/,
+      'export DOCKER_HOST=unix:///var/run/docker.sock',
+    ],
+    [
+      'an ordinary user with Podman alone',
+      {
+        programs: [...without('docker'), 'podman'],
+        answers: { 'podman --version': { stdout: 'podman version 4.3.1\n' } },
+      },
+      'container engine',
+      /podman engine runs rootless/,
+      'sudo systemctl start podman.socket && export CONTAINER_HOST=unix:///run/podman/podman.sock',
+    ],
+    [
+      'an engine that is too old',
+      { answers: { 'docker info': { stdout: '{"ServerVersion":"19.03.15"}' } } },
+      'container engine',
+      /version 19\.03\.15; needed is 20\.10/,
+      'sudo apt-get install -y docker.io',
     ],
     [
       'no loop module',
