@@ -21,12 +21,14 @@ import { readXattrs } from './xattrs.ts';
  * file system has them. Calls may overlap. What yields results ends after the first failure.
  */
 export class ImageReader {
+  readonly path: string;
   readonly facts: ImageFacts;
   readonly #file: ImageFile;
   readonly #volume: Volume;
 
   /** Use `openImage`. */
   constructor(file: ImageFile, superblock: Superblock) {
+    this.path = file.path;
     this.facts = superblock;
     this.#file = file;
     this.#volume = new Volume(file, superblock);
