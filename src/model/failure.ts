@@ -40,6 +40,7 @@ export type Failure =
   | EngineUnsuitable
   | EngineDied
   | PrivilegeRefused
+  | MountBusy
   | MachineLacks
   | NoSpace
   | AccessDenied
@@ -352,6 +353,13 @@ export interface PrivilegeRefused {
   readonly detail: string;
 }
 
+/** The mounted data image can't be unmounted: `by` says who uses it, such as `pid 4711 (sleep)`. */
+export interface MountBusy {
+  readonly reason: 'mount-busy';
+  readonly directory: string;
+  readonly by: readonly string[];
+}
+
 /** The machine can't do it: no loop device, no overlay; `remedy` is what mends it. */
 export interface MachineLacks {
   readonly reason: 'machine-lacks';
@@ -422,6 +430,7 @@ export function exitCodeOf(failure: Failure): number {
     case 'engine-unsuitable':
     case 'engine-died':
     case 'privilege-refused':
+    case 'mount-busy':
     case 'machine-lacks':
     case 'access-denied':
       return 6;

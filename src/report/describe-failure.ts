@@ -218,6 +218,11 @@ export function describeFailure(failure: Failure): FailureText {
         message: `sudo did not allow \`${failure.command}\`: ${failure.detail}`,
         hint: 'run `sudo -v` first, or add the lines of docs/security.md to /etc/sudoers.d',
       };
+    case 'mount-busy':
+      return {
+        message: `the data image can't be unmounted from ${failure.directory}, used by ${failure.by.join(', ')}`,
+        hint: 'end what uses it and run again: the next build unmounts and removes what is left',
+      };
     case 'machine-lacks':
       return { message: `this machine lacks ${failure.what}`, hint: failure.remedy };
     case 'no-space':

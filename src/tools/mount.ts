@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs';
 import { readFile, realpath } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import type { CommandFailure, CommandOutput } from './run-command.ts';
+import { usersBelow } from './file-users.ts';
 import { commandFailure, findProgram, lastLines, runCommand } from './run-command.ts';
 
 /**
@@ -17,6 +19,7 @@ const MOUNT_DEADLINE = 60_000;
 const UNMOUNT_ATTEMPTS = 20;
 /** Milliseconds. */
 const UNMOUNT_PAUSE = 250;
+const SHORT_PAUSE = 20;
 
 /** A command that is run as root, and the arguments that sudoers(5) has to allow for it, as a regular expression. */
 export interface RootCommand {
@@ -53,11 +56,14 @@ export async function mountImage(
   if (mounted.ok) return ok();
   const failure = mounted.failure;
   if (failure.reason === 'command-failed') {
-    if (/loop device|losetup|could not find any/i.test(failure.stderr))
+    // Where there is no such device at all, mount only says that it may not.
+    const noLoops = !existsSync('/dev/loop-control');
+    if (noLoops || /loop device|losetup|could not find any/i.test(failure.stderr))
       return fail({
         reason: 'machine-lacks',
         what: `a free loop device (mount said: ${lastLines(failure.stderr, 1)})`,
-        remedy: 'sudo modprobe loop',
+        remedy:
+          'sudo modprobe loop; in a container, hand in /dev/loop-control and the loop devices of its host',
       });
     if (/unknown filesystem type/.test(failure.stderr))
       return fail({
@@ -69,21 +75,23 @@ export async function mountImage(
   return fail(rootFailure(failure, 'mounting the data image'));
 }
 
-/** Unmounts, and looks whether it is true. Not being mounted is success. */
+/**
+ * Unmounts, and looks whether it is true: the loop device must be gone too, as it stays for as long as any other
+ * mount name space has the file system, which the kernel may then still write to. Not being mounted is success.
+ */
 export async function unmountImage(directory: string): Promise<Result<void>> {
   const doing = 'unmounting the data image';
+  const before = await loopDeviceOf(directory);
   for (let attempt = 1; await isMounted(directory); attempt++) {
     // No signal: a clean-up is not interrupted.
     const unmounted = await asRoot('umount', [directory]);
     if (!(await isMounted(directory))) break;
-    // Indexers and the like look into what has just been mounted, and soon lose interest.
-    const busy =
-      unmounted.ok ||
-      (unmounted.failure.reason === 'command-failed' && /busy/.test(unmounted.failure.stderr));
-    if (busy && attempt < UNMOUNT_ATTEMPTS) {
+    if (attempt < UNMOUNT_ATTEMPTS && mayYetWork(unmounted)) {
       await sleep(UNMOUNT_PAUSE);
       continue;
     }
+    const users = await usersBelow(directory);
+    if (users.length > 0) return fail({ reason: 'mount-busy', directory, by: users });
     if (!unmounted.ok) return fail(rootFailure(unmounted.failure, doing));
     return fail({
       reason: 'tool-failed',
@@ -92,7 +100,43 @@ export async function unmountImage(directory: string): Promise<Result<void>> {
       detail: `${directory} is still mounted`,
     });
   }
+  if (before === undefined) return ok();
+  for (let attempt = 1; (await backingFile(before.device)) === before.file; attempt++) {
+    if (attempt === UNMOUNT_ATTEMPTS)
+      return fail({
+        reason: 'mount-busy',
+        directory,
+        by: [`a copy of the mount in another mount name space (it keeps /dev/${before.device})`],
+      });
+    await sleep(attempt === 1 ? SHORT_PAUSE : UNMOUNT_PAUSE);
+  }
   return ok();
+}
+
+/** Indexers and the like look into what has just been mounted, and soon lose interest; a Ctrl-C ends umount. */
+function mayYetWork(unmounted: Result<CommandOutput, CommandFailure>): boolean {
+  if (unmounted.ok) return true;
+  const { failure } = unmounted;
+  return (
+    failure.reason === 'command-failed' &&
+    (failure.signal !== undefined || /busy/.test(failure.stderr))
+  );
+}
+
+/** The loop device below a mount point, and the file behind it as the kernel calls it. */
+async function loopDeviceOf(
+  directory: string,
+): Promise<{ readonly device: string; readonly file: string } | undefined> {
+  const real = await realpath(directory).catch(() => undefined);
+  const mount = (await mounts()).find(({ point }) => point === real);
+  const device = /^\/dev\/(loop\d+)$/.exec(mount?.source ?? '')?.[1];
+  const file = device === undefined ? undefined : await backingFile(device);
+  return device === undefined || file === undefined ? undefined : { device, file };
+}
+
+/** Undefined where the device has none. */
+async function backingFile(device: string): Promise<string | undefined> {
+  return readFile(`/sys/block/${device}/loop/backing_file`, 'utf8').catch(() => undefined);
 }
 
 export async function isMounted(directory: string): Promise<boolean> {
@@ -101,17 +145,23 @@ export async function isMounted(directory: string): Promise<boolean> {
   return real !== undefined && (await mountPoints()).includes(real);
 }
 
-/** Every mount point of this process's mount name space, unescaped: proc(5), /proc/pid/mountinfo. */
+/** Every mount point of this process's mount name space. */
 export async function mountPoints(): Promise<string[]> {
+  return (await mounts()).map(({ point }) => point);
+}
+
+/** Unescaped: proc(5), /proc/pid/mountinfo, where a lone hyphen precedes type and source. */
+async function mounts(): Promise<{ readonly point: string; readonly source: string }[]> {
   const table = await readFile('/proc/self/mountinfo', 'utf8');
+  const plain = (field = ''): string =>
+    field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
   return table
     .split('\n')
     .filter((line) => line !== '')
-    .map((line) =>
-      (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) =>
-        String.fromCharCode(parseInt(octal, 8)),
-      ),
-    );
+    .map((line) => {
+      const fields = line.split(' ');
+      return { point: plain(fields[4]), source: plain(fields[fields.indexOf('-', 6) + 2]) };
+    });
 }
 
 /** True where `mount` and `umount` are run without sudo. */

@@ -201,7 +201,9 @@ export function commandFailure(failure: CommandFailure, doing: string): Failure 
         tool: failure.tool,
         doing,
         ...(failure.exitCode === undefined ? {} : { exitCode: failure.exitCode }),
-        detail: lastLines(failure.stderr === '' ? failure.stdout : failure.stderr, 5),
+        detail:
+          lastLines(failure.stderr === '' ? failure.stdout : failure.stderr, 5) ||
+          (failure.signal === undefined ? 'it did not say why' : `${failure.signal} ended it`),
       };
     case 'deadline-passed':
       return {

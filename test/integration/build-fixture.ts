@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { dindImage } from '../rig/dind-image.ts';
 import type { OwnEngine } from '../rig/engine.ts';
 import { startEngine } from '../rig/engine.ts';
-import { makeImage, noise } from '../rig/image.ts';
+import { makeImage, noise, type Content } from '../rig/image.ts';
 import type { MachineState, Watched } from '../rig/machine-state.ts';
 import { assertNothingLeft, machineState } from '../rig/machine-state.ts';
 import type { Owner } from '../rig/owner.ts';
@@ -64,6 +64,30 @@ files:
   return fixture;
 }
 
+/** A bundle of other images, pinned and fetched: what a build of it takes. */
+export async function otherInputs(
+  fixture: BuildFixture,
+  name: string,
+  content: Content,
+): Promise<string[]> {
+  await push(fixture.registry, `${name}/1:1`, content);
+  const bundle = join(fixture.dir, `${name}.yaml`);
+  const pins = join(fixture.dir, `${name}.json`);
+  writeFileSync(
+    bundle,
+    `stowage: 1
+engine: { dind: 'docker://${fixture.registry.host}/library/docker:28.5.2-dind' }
+images:
+  ${name}: { from: 'docker://${fixture.registry.host}/${name}/1:1' }
+`,
+  );
+  const inputs = ['-b', bundle, '-p', pins, '-s', fixture.store];
+  const env = { PATH: PATH_WITH_SBIN, HOME: fixture.dir, LC_ALL: 'C' };
+  const args = ['fetch', ...inputs, '--platform', 'linux/amd64'];
+  await must(process.execPath, [STOWAGE, ...args], { env });
+  return inputs;
+}
+
 export function inputsOf({ bundle, pins, store }: BuildFixture): string[] {
   return ['-b', bundle, '-p', pins, '-s', store];
 }
@@ -74,7 +98,8 @@ export interface Scene {
   readonly outputs: string;
   readonly before: MachineState;
   readonly watched: Watched;
-  start(more?: readonly string[], options?: StowageOptions): Running;
+  /** Builds the fixture's bundle, or what `inputs` name. */
+  start(more?: readonly string[], options?: StowageOptions, inputs?: readonly string[]): Running;
   /** The build fails with this code and words; nothing is left, and the output is the one of before. */
   fails(running: Running, code: number, expected: RegExp): Promise<Outcome>;
   /** The output is the one of before. */
@@ -107,8 +132,8 @@ export async function makeScene(
   };
   return {
     ...{ output, outputs, before, watched, assertOld },
-    start: (more = [], options = {}) =>
-      startStowage(t, ['build', ...inputsOf(fixture), '-o', output, ...more], {
+    start: (more = [], options = {}, inputs = inputsOf(fixture)) =>
+      startStowage(t, ['build', ...inputs, '-o', output, ...more], {
         engine: fixture.engine,
         ...options,
       }),
