@@ -8,6 +8,8 @@ import { CompressionError } from './compression-error.ts';
 
 /** Bytes of the window that a frame may ask for: what zstd(1) takes without `--long`. */
 const LARGEST_WINDOW = 128 * 1024 * 1024;
+/** Bytes that are given to the decoder at a time: with few it would copy the same ones again and again. */
+const AT_ONCE = 128 * 1024;
 const FRAME = 0xfd2fb528;
 /** And the fifteen that follow. */
 const SKIPPABLE = 0x184d2a50;
@@ -19,21 +21,30 @@ export async function* unzstd(source: AsyncIterable<Uint8Array>): AsyncGenerator
   const decoder = new Decompress((chunk) => {
     if (chunk.length > 0) out.push(chunk);
   });
-  const push = (chunk: Uint8Array, isLast: boolean): void => {
+  const push = (chunk: Uint8Array): void => {
     try {
-      decoder.push(chunk, isLast);
+      decoder.push(chunk);
     } catch {
       throw new CompressionError('its compressed data is damaged');
     }
   };
+  let pending: Uint8Array[] = [];
+  let length = 0;
+  const flush = (): Uint8Array[] => {
+    if (length > 0) push(Buffer.concat(pending, length));
+    pending = [];
+    length = 0;
+    return out.splice(0);
+  };
   for await (const chunk of source) {
     frames.walk(chunk);
-    // The decoder keeps what it can't use yet, and the source may use its buffer again.
-    push(Uint8Array.from(chunk), false);
-    yield* out.splice(0);
+    // The source may use its buffer again.
+    pending.push(Uint8Array.from(chunk));
+    length += chunk.length;
+    if (length >= AT_ONCE) yield* flush();
   }
+  yield* flush();
   if (!frames.isComplete) throw new CompressionError('it ends within its compressed data');
-  yield* out.splice(0);
 }
 
 /** Follows the frames and blocks of a stream by their headers alone. */

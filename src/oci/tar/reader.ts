@@ -1,9 +1,10 @@
-import { aclToXattr } from './acl.ts';
+import type { PaxAttributes } from './attributes.ts';
+import { attributesOf, mergeRecords } from './attributes.ts';
 import { ByteWindow } from './byte-window.ts';
 import type { Header } from './header.ts';
 import { BLOCK, isChecksumRight, isZero, parseHeader } from './header.ts';
 import type { PaxRecord, TarTime } from './pax.ts';
-import { latin1, parseDecimal, parsePax, parseTime } from './pax.ts';
+import { parseDecimal, parsePax, parseTime } from './pax.ts';
 import type { SparseMap } from './sparse.ts';
 import { checkMap, expand, paxSparse, readLeadingMap, readOldMap } from './sparse.ts';
 import { TarError } from './tar-error.ts';
@@ -12,7 +13,7 @@ import { TarError } from './tar-error.ts';
  * A member of a tar, byte for byte as the archive has it: nothing is decoded, resolved or made safe. In all forms
  * that GNU tar, bsdtar, star, Python and Go write: V7, ustar, GNU's long names and sparse files, PAX.
  */
-export interface TarEntry {
+export interface TarEntry extends PaxAttributes {
   readonly type: TarType;
   /** As it is written: with `./`, leading and trailing slashes if there are any. */
   readonly name: Uint8Array;
@@ -30,10 +31,6 @@ export interface TarEntry {
   readonly minor: number;
   /** Bytes of `content`: of a sparse file all, with its holes. 0 for what is no file. */
   readonly size: number;
-  /** By full name, as latin1; access control lists as the kernel's `system.posix_acl_*`. */
-  readonly xattrs: ReadonlyMap<string, Uint8Array>;
-  /** Keys of attributes that are there and can't be told: access control lists that name nobody by number. */
-  readonly unknown: readonly string[];
   /** To be read before the next entry, or not at all; once. Its chunks are good until the next is asked for. */
   readonly content: Uint8Array | AsyncIterable<Uint8Array>;
   /** Where its header is, in bytes. */
@@ -66,7 +63,6 @@ const TYPES: Readonly<Record<string, TarType>> = {
 const PASSED_OVER = 'VA';
 
 const NOTHING = new Uint8Array(0);
-const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
 /**
  * The members in their order. Throws a `TarError` on what is damaged, cut off or unknown: everything that an archive
@@ -281,64 +277,6 @@ function describe(parts: Parts): { readonly entry: TarEntry; readonly stored: nu
       offset,
     },
   };
-}
-
-/** An empty value takes back what was said before; of an extended attribute it is one like any other. */
-function mergeRecords(records: readonly PaxRecord[]): ReadonlyMap<string, Uint8Array> {
-  const merged = new Map<string, Uint8Array>();
-  for (const [key, value] of records)
-    if (value.length > 0 || key.startsWith('SCHILY.xattr.')) merged.set(key, value);
-    else merged.delete(key);
-  return merged;
-}
-
-const ACLS: Readonly<Record<string, string>> = {
-  'SCHILY.acl.access': 'system.posix_acl_access',
-  'SCHILY.acl.default': 'system.posix_acl_default',
-};
-
-function attributesOf(
-  pax: ReadonlyMap<string, Uint8Array>,
-  offset: number,
-  entry: Uint8Array,
-): Pick<TarEntry, 'xattrs' | 'unknown'> {
-  if (pax.size === 0) return { xattrs: NO_XATTRS, unknown: [] };
-  const xattrs = new Map<string, Uint8Array>();
-  const unknown: string[] = [];
-  for (const [key, value] of pax) {
-    const acl = ACLS[key];
-    if (acl !== undefined) {
-      const list = aclToXattr(value);
-      if (list === undefined) unknown.push(key);
-      else if (!isMode(acl, list) && !xattrs.has(acl)) xattrs.set(acl, list);
-    } else if (key.startsWith('SCHILY.xattr.')) {
-      xattrs.set(key.slice('SCHILY.xattr.'.length), value);
-    } else if (key.startsWith('LIBARCHIVE.xattr.')) {
-      const name = unescapeUrl(key.slice('LIBARCHIVE.xattr.'.length));
-      const bytes = Buffer.from(latin1(value), 'base64');
-      // Whoever writes both writes them alike; the other needs no decoding.
-      if (!pax.has(`SCHILY.xattr.${name}`)) xattrs.set(name, bytes);
-    } else if (key === 'RHT.security.selinux') {
-      // Labels end with a NUL in a file system, and without one in an archive.
-      const name = 'security.selinux';
-      if (!xattrs.has(name)) xattrs.set(name, Buffer.concat([value, Buffer.alloc(1)]));
-    }
-  }
-  for (const name of xattrs.keys())
-    if (name === '' || name.includes('\0'))
-      throw new TarError('it has an extended attribute without a name', offset, entry);
-  return { xattrs, unknown };
-}
-
-/** A list of owner, group and others alone says what the mode says, and no file system keeps it. */
-function isMode(acl: string, list: Uint8Array): boolean {
-  return acl === 'system.posix_acl_access' && list.length === 4 + 3 * 8;
-}
-
-function unescapeUrl(text: string): string {
-  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
-    String.fromCharCode(parseInt(hex, 16)),
-  );
 }
 
 async function oldMap(

@@ -1,0 +1,81 @@
+import { aclToXattr } from './acl.ts';
+import type { PaxRecord } from './pax.ts';
+import { latin1 } from './pax.ts';
+import { TarError } from './tar-error.ts';
+
+/** What an extended header says of a member's extended attributes. */
+export interface PaxAttributes {
+  /** By full name, as latin1; access control lists as the kernel's `system.posix_acl_*`. */
+  readonly xattrs: ReadonlyMap<string, Uint8Array>;
+  /** Keys of attributes that are there and can't be told: access control lists that name nobody by number. */
+  readonly unknown: readonly string[];
+}
+
+const NONE: PaxAttributes = { xattrs: new Map(), unknown: [] };
+
+const SCHILY = 'SCHILY.xattr.';
+const LIBARCHIVE = 'LIBARCHIVE.xattr.';
+
+const ACLS: Readonly<Record<string, string>> = {
+  'SCHILY.acl.access': 'system.posix_acl_access',
+  'SCHILY.acl.default': 'system.posix_acl_default',
+};
+
+/** An empty value takes back what was said before; of an extended attribute it is one like any other. */
+export function mergeRecords(records: readonly PaxRecord[]): ReadonlyMap<string, Uint8Array> {
+  const merged = new Map<string, Uint8Array>();
+  for (const [key, value] of records)
+    if (value.length > 0 || key.startsWith(SCHILY)) merged.set(key, value);
+    else merged.delete(key);
+  return merged;
+}
+
+/** Throws a `TarError` on an attribute that has no name. */
+export function attributesOf(
+  pax: ReadonlyMap<string, Uint8Array>,
+  offset: number,
+  entry: Uint8Array,
+): PaxAttributes {
+  if (pax.size === 0) return NONE;
+  const xattrs = new Map<string, Uint8Array>();
+  const unknown: string[] = [];
+  for (const [key, value] of pax) {
+    const acl = ACLS[key];
+    if (acl !== undefined) {
+      const list = aclToXattr(value);
+      if (list === undefined) unknown.push(key);
+      else if (!isMode(acl, list) && !xattrs.has(acl)) xattrs.set(acl, list);
+    } else if (key.startsWith(SCHILY)) {
+      const name = key.slice(SCHILY.length);
+      // bsdtar writes everything twice, and its own form says how it is escaped.
+      if (!pax.has(LIBARCHIVE + name)) xattrs.set(unescapeGnu(name), value);
+    } else if (key.startsWith(LIBARCHIVE)) {
+      const name = unescapeUrl(key.slice(LIBARCHIVE.length));
+      xattrs.set(name, Buffer.from(latin1(value), 'base64'));
+    } else if (key === 'RHT.security.selinux') {
+      // Labels end with a NUL in a file system, and without one in an archive.
+      const name = 'security.selinux';
+      if (!xattrs.has(name)) xattrs.set(name, Buffer.concat([value, Buffer.alloc(1)]));
+    }
+  }
+  for (const name of xattrs.keys())
+    if (name === '' || name.includes('\0'))
+      throw new TarError('it has an extended attribute without a name', offset, entry);
+  return { xattrs, unknown };
+}
+
+/** A list of owner, group and others alone says what the mode says, and no file system keeps it. */
+function isMode(acl: string, list: Uint8Array): boolean {
+  return acl === 'system.posix_acl_access' && list.length === 4 + 3 * 8;
+}
+
+/** GNU tar escapes what would end a key, and nothing else. */
+function unescapeGnu(text: string): string {
+  return text.replace(/%(3D|25)/g, (_, hex: string) => (hex === '25' ? '%' : '='));
+}
+
+function unescapeUrl(text: string): string {
+  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
+    String.fromCharCode(parseInt(hex, 16)),
+  );
+}
