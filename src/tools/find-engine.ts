@@ -95,11 +95,10 @@ async function probe(
   ]);
   if (!said.ok) return fail(engineFailure(said.failure, kindOf(command), 'asking for its version'));
   // Fedora and others have a `docker` that is Podman.
-  const client = /^(docker|podman)(-remote)? version\b/i
-    .exec(said.value.stdout)?.[1]
-    ?.toLowerCase();
-  if (client === 'docker') return docker ?? probeDocker(command, options, ask);
-  if (client === 'podman') return probePodman(command, choice, options, ask);
+  const [, client = '', version = ''] =
+    /^(docker|podman)(?:-remote)? version (\S*)/i.exec(said.value.stdout) ?? [];
+  if (/docker/i.test(client)) return docker ?? probeDocker(command, options, ask);
+  if (/podman/i.test(client)) return probePodman(command, version, choice, options, ask);
   return fail(unsuitable(command, 'unknown', lastLines(said.value.stdout, 1)));
 }
 
@@ -144,14 +143,19 @@ async function probeDocker(
   );
 }
 
+/** Root's own Podman is not asked more: it would set up storage before it answers. */
 async function probePodman(
   command: string,
+  version: string,
   choice: EngineChoice,
   options: CommandOptions,
   ask: Ask,
 ): Promise<Result<FoundEngine>> {
   if (choice.containerHost !== undefined && isElsewhere(choice.containerHost))
     return fail(unsuitable(command, 'remote', choice.containerHost));
+  const engine = { command, client: 'podman', server: 'podman', remapsUsers: false } as const;
+  if (choice.isRoot && choice.containerHost === undefined)
+    return judge({ ...engine, version }, false, false);
   const info = await ask(command, ['info', '--format', 'json'], options);
   if (!info.ok) return fail(engineFailure(info.failure, 'podman', 'asking what it can do'));
   const facts = parse(info.value.stdout) as {
@@ -159,13 +163,7 @@ async function probePodman(
     readonly version?: { readonly Version?: unknown };
   };
   return judge(
-    {
-      command,
-      client: 'podman',
-      server: 'podman',
-      version: textOf(facts.version?.Version),
-      remapsUsers: false,
-    },
+    { ...engine, version: textOf(facts.version?.Version) },
     facts.host?.security?.rootless === true,
     false,
   );

@@ -207,7 +207,14 @@ const refused: readonly {
   },
   {
     name: 'Podman is old',
+    answers: { 'podman --version': 'podman version 3.0.1' },
+    message: /version 3\.0\.1; needed is 3\.4$/,
+    hint: /update it/,
+  },
+  {
+    name: 'the Podman at CONTAINER_HOST is old',
     answers: { ...PODMAN, 'podman info': '{"version":{"Version":"3.0.1"}}' },
+    choice: { containerHost: 'unix:///run/podman/podman.sock', isRoot: false },
     message: /version 3\.0\.1; needed is 3\.4$/,
     hint: /update it/,
   },
@@ -239,12 +246,13 @@ describe('findEngine', () => {
       assert.equal(exitCodeOf(found.failure), 6);
     });
 
-  it("runs nothing of an ordinary user's Podman that would set up storage in his home", async () => {
-    const ran: string[] = [];
-    await findEngine({ isRoot: false }, undefined, machine(PODMAN, ran));
-    assert.deepEqual(
-      ran.filter((line) => line.startsWith('podman')),
-      ['podman --version'],
-    );
-  });
+  for (const isRoot of [true, false])
+    it(`runs nothing that would make Podman set up storage (${isRoot ? 'root' : 'ordinary user'})`, async () => {
+      const ran: string[] = [];
+      await findEngine({ isRoot }, undefined, machine(PODMAN, ran));
+      assert.deepEqual(
+        ran.filter((line) => line.startsWith('podman')),
+        ['podman --version'],
+      );
+    });
 });
