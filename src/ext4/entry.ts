@@ -3,12 +3,7 @@
  * them: no encoding is assumed.
  */
 export type Entry =
-  | DirectoryEntry
-  | FileEntry
-  | SymlinkEntry
-  | HardLinkEntry
-  | DeviceEntry
-  | PipeEntry;
+  DirectoryEntry | FileEntry | SymlinkEntry | HardLinkEntry | DeviceEntry | PipeEntry;
 
 interface Named {
   /** From the root, parts separated by one `/` each, none of them empty, `.` or `..`; empty for the root itself. */

@@ -1,0 +1,203 @@
+import type { Attributes, Content, Entry, HardLinkEntry } from './entry.ts';
+import { checkEntry } from './check-entry.ts';
+import { writeContent } from './file-content.ts';
+import type { ImageState } from './finish-image.ts';
+import { sectorsOf } from './finish-image.ts';
+import {
+  encodeDevice,
+  encodeInode,
+  INODE_FLAG,
+  INODE_TYPE,
+  inodeSeed,
+  LONGEST_FAST_LINK,
+  OLD_INODE,
+  readLinks,
+  readPointers,
+  writeLinks,
+} from './format/inode.ts';
+import { FIRST_INODE } from './format/superblock.ts';
+import { parseXattrs, placeXattrs, sealXattrBlock } from './format/xattr.ts';
+import { MappedBlocks } from './block-store.ts';
+import { EntryRefusal } from './refusal.ts';
+import { releaseBlocks, releaseXattrBlock } from './release-blocks.ts';
+import { LOST_AND_FOUND, ROOT } from './tree.ts';
+import type { Place } from './tree.ts';
+
+/** What there is before anything is added: the root, and where e2fsck puts what it finds. */
+export async function addFirstDirectories(state: ImageState): Promise<void> {
+  const mtime = { seconds: state.settings.epoch, nanoseconds: 0 };
+  const common = { type: 'directory', uid: 0, gid: 0, mtime } as const;
+  const { tree } = state;
+  await describe(state, ROOT, { ...common, mode: 0o755 }, NO_BLOCKS);
+  tree.setParent(ROOT, ROOT);
+  await addEntry(state, { ...common, path: LOST_AND_FOUND, mode: 0o700 });
+}
+
+/** Throws an `EntryRefusal` where it can't be, and `NoRoom`. */
+export async function addEntry(state: ImageState, entry: Entry, content?: Content): Promise<void> {
+  const { settings, store, inodes, tree } = state;
+  checkEntry(entry, { blockSize: store.blockSize, inodeSize: settings.inodeSize });
+  if (content !== undefined && entry.type !== 'file')
+    throw new EntryRefusal('it has content and is no file');
+  if (entry.path.length === 0) {
+    if (entry.type !== 'directory') throw new EntryRefusal('the root can only be a directory');
+    await describe(state, ROOT, entry, NO_BLOCKS);
+    return;
+  }
+  const place = tree.place(entry.path);
+  const old = place.entry === undefined ? undefined : tree.inodeOf(place.entry);
+  if (entry.type === 'hard link') {
+    await addLink(state, entry, place, old);
+    return;
+  }
+  if (entry.type === 'directory' && old !== undefined && tree.isDirectory(old)) {
+    await describe(state, old, entry, NO_BLOCKS);
+    return;
+  }
+  if (old !== undefined) await removeName(state, old);
+  const inode = inodes.allocate();
+  await describe(state, inode, entry, await writeBlocks(state, inode, entry, content));
+  if (entry.type === 'directory') tree.setParent(inode, place.directory);
+  tree.set(place, inode);
+}
+
+const MOST_LINKS = 65000;
+
+/** What its inode says of where the content is; `blocks` are those that it takes. */
+interface Placed {
+  readonly size: number;
+  readonly flags: number;
+  readonly pointers: Buffer;
+  readonly blocks: number;
+}
+
+const NO_BLOCKS: Placed = { size: 0, flags: 0, pointers: Buffer.alloc(0), blocks: 0 };
+
+async function addLink(
+  state: ImageState,
+  { target }: HardLinkEntry,
+  place: Place,
+  old: number | undefined,
+): Promise<void> {
+  const { inodes, tree } = state;
+  const { entry } = target.length === 0 ? { entry: undefined } : tree.place(target);
+  if (target.length > 0 && entry === undefined)
+    throw new EntryRefusal('it is a hard link to what is not there yet');
+  const inode = entry === undefined ? ROOT : tree.inodeOf(entry);
+  if (tree.isDirectory(inode)) throw new EntryRefusal('it is a hard link to a directory');
+  if (inode === old) return;
+  const fields = inodes.fields(inode);
+  const links = readLinks(fields);
+  if (links === MOST_LINKS)
+    throw new EntryRefusal(
+      `what it is a hard link to has ${MOST_LINKS} names, and they are the most`,
+    );
+  if (old !== undefined) await removeName(state, old);
+  writeLinks(fields, links + 1);
+  tree.set(place, inode);
+}
+
+/** Takes one name from an inode, and everything with the last. */
+async function removeName({ store, inodes, tree }: ImageState, inode: number): Promise<void> {
+  const fields = inodes.fields(inode);
+  if (tree.isDirectory(inode)) {
+    if (inode === FIRST_INODE)
+      throw new EntryRefusal('it would take the place of lost+found, which e2fsck needs');
+    if (!tree.isEmpty(inode))
+      throw new EntryRefusal('it would take the place of a directory that is not empty');
+    tree.forget();
+  } else if (readLinks(fields) > 1) {
+    writeLinks(fields, readLinks(fields) - 1);
+    return;
+  }
+  await releaseBlocks(store, fields);
+  inodes.release(inode);
+}
+
+async function writeBlocks(
+  { settings, store }: ImageState,
+  inode: number,
+  entry: Exclude<Entry, HardLinkEntry>,
+  content: Content | undefined,
+): Promise<Placed> {
+  const seed = inodeSeed(inode, settings.checksumSeed);
+  switch (entry.type) {
+    case 'file': {
+      const { size } = entry;
+      const mapped = await writeContent(store, size, content, seed);
+      return { size, flags: INODE_FLAG.extents, ...mapped };
+    }
+    case 'symlink': {
+      const size = entry.target.length;
+      if (size <= LONGEST_FAST_LINK)
+        return { ...NO_BLOCKS, size, pointers: Buffer.from(entry.target) };
+      const block = Buffer.alloc(store.blockSize);
+      block.set(entry.target);
+      const blocks = new MappedBlocks(store, seed);
+      await blocks.append(block);
+      return { size, flags: INODE_FLAG.extents, ...(await blocks.end()) };
+    }
+    case 'character device':
+    case 'block device':
+      return { ...NO_BLOCKS, pointers: encodeDevice(entry.major, entry.minor) };
+    case 'directory':
+    case 'fifo':
+    case 'socket':
+      return NO_BLOCKS;
+  }
+}
+
+/** Writes an inode's fields; of a directory that is there, everything but what is in it. */
+async function describe(
+  state: ImageState,
+  inode: number,
+  entry: Attributes & { readonly type: Exclude<Entry['type'], 'hard link'> },
+  placed: Placed,
+): Promise<void> {
+  const { store, inodes } = state;
+  const fields = inodes.fields(inode);
+  releaseXattrBlock(store, fields);
+  const xattrBlock = await writeXattrs(state, inode, entry.xattrs);
+  const { mode, uid, gid, mtime, atime = mtime, ctime = mtime, crtime = mtime } = entry;
+  encodeInode(
+    {
+      ...{ uid, gid, mtime, atime, ctime, crtime, xattrBlock },
+      mode: INODE_TYPE[entry.type].mode | mode,
+      size: placed.size,
+      flags: placed.flags,
+      // Of a directory they tell what is in it until it is written.
+      pointers: entry.type === 'directory' ? Buffer.from(readPointers(fields)) : placed.pointers,
+      // Directories' own are counted when they are written.
+      links: 1,
+      sectors: sectorsOf(placed.blocks + (xattrBlock === 0 ? 0 : 1), store.blockSize),
+    },
+    fields,
+  );
+}
+
+/** The block for those that don't fit into the inode, or 0. */
+async function writeXattrs(
+  { settings, store, inodes }: ImageState,
+  inode: number,
+  xattrs: ReadonlyMap<string, Uint8Array> | undefined,
+): Promise<number> {
+  if (xattrs === undefined || xattrs.size === 0) {
+    inodes.setBody(inode, undefined);
+    return 0;
+  }
+  const parsed = parseXattrs(xattrs);
+  if (typeof parsed === 'string') throw new EntryRefusal(parsed);
+  const room = settings.inodeSize - OLD_INODE - settings.extraInodeSize;
+  const placed = placeXattrs(parsed, room, store.blockSize);
+  if (placed === undefined)
+    throw new EntryRefusal(
+      `its extended attributes are more than its inode (${room} bytes) and one block (${store.blockSize} bytes) hold`,
+    );
+  inodes.setBody(inode, placed.body);
+  const { block } = placed;
+  if (block === undefined) return 0;
+  return store.writeBlock((at) => {
+    sealXattrBlock(block, at, settings.checksumSeed);
+    return block;
+  });
+}

@@ -1,0 +1,95 @@
+import type { BlockAllocator } from './block-allocator.ts';
+import { ExtentTree } from './extent-tree.ts';
+import type { Run } from './geometry.ts';
+import type { ImageOutput } from './image-output.ts';
+import { NoRoom } from './refusal.ts';
+
+/** What a file's or directory's inode says of its blocks. */
+export interface Mapped {
+  /** The root of its extents. */
+  readonly pointers: Buffer;
+  /** Those of its tree included. */
+  readonly blocks: number;
+}
+
+/** Takes blocks and fills them. Throws `NoRoom` where the file system has no more. */
+export class BlockStore {
+  readonly blockSize: number;
+  readonly allocator: BlockAllocator;
+  readonly output: ImageOutput;
+
+  constructor(blockSize: number, allocator: BlockAllocator, output: ImageOutput) {
+    this.blockSize = blockSize;
+    this.allocator = allocator;
+    this.output = output;
+  }
+
+  /** A block for itself. Returns its number. */
+  async writeBlock(make: Buffer | ((at: number) => Buffer)): Promise<number> {
+    const { start } = this.take(1);
+    await this.output.write(
+      start * this.blockSize,
+      typeof make === 'function' ? make(start) : make,
+    );
+    return start;
+  }
+
+  take(most: number): Run {
+    const run = this.allocator.take(most);
+    if (run === undefined) throw new NoRoom();
+    return run;
+  }
+}
+
+/** The blocks of one file or directory, written one after the other. */
+export class MappedBlocks {
+  readonly #store: BlockStore;
+  readonly #extents: ExtentTree;
+  #logical = 0;
+  #blocks = 0;
+
+  /** `seed` is the inode's. */
+  constructor(store: BlockStore, seed: number) {
+    this.#store = store;
+    this.#extents = new ExtentTree(store.blockSize, seed, (node) => {
+      this.#blocks += 1;
+      return store.writeBlock(node);
+    });
+  }
+
+  /** Whole blocks, which may be used again when it resolves. */
+  async append(bytes: Uint8Array): Promise<void> {
+    const { blockSize, output } = this.#store;
+    let done = 0;
+    while (done < bytes.length) {
+      const { start, length } = this.#store.take((bytes.length - done) / blockSize);
+      const end = done + length * blockSize;
+      const part = done === 0 && end === bytes.length ? bytes : bytes.subarray(done, end);
+      const written = output.write(start * blockSize, part);
+      if (written !== undefined) await written;
+      const added = this.#extents.add({ logical: this.#logical, physical: start, length });
+      if (added !== undefined) await added;
+      this.#logical += length;
+      this.#blocks += length;
+      done = end;
+    }
+  }
+
+  /** One that depends on where it lies. */
+  async appendOne(make: (at: number) => Buffer): Promise<void> {
+    const physical = await this.#store.writeBlock(make);
+    await this.#extents.add({ logical: this.#logical, physical, length: 1 });
+    this.#logical += 1;
+    this.#blocks += 1;
+  }
+
+  /** So many blocks of zeros. */
+  skip(blocks: number): void {
+    this.#logical += blocks;
+  }
+
+  async end(): Promise<Mapped> {
+    const pointers = await this.#extents.end();
+    return { pointers, blocks: this.#blocks };
+  }
+}

@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Result } from '../model/result.ts';
+import { addEntry, addFirstDirectories } from './add-entry.ts';
+import { BlockAllocator } from './block-allocator.ts';
+import { BlockStore } from './block-store.ts';
+import type { Content, Entry } from './entry.ts';
+import type { ImageState } from './finish-image.ts';
+import { finishImage } from './finish-image.ts';
+import { ImageOutput } from './image-output.ts';
+import type { Finished, ImageOptions, ImageWriter } from './image-writer.ts';
+import { InodeStore } from './inode-store.ts';
+import { blocksIn } from './plan-image.ts';
+import { attempt, EntryRefusal, NoRoom, printable, Refusal, writing } from './refusal.ts';
+import type { Settings } from './settings.ts';
+import { settle } from './settings.ts';
+import { Tree } from './tree.ts';
+
+/**
+ * Begins an image that will be at `path`, whatever is there: until `finish` it lies in the same directory under a name
+ * of its own. Fails with `invalid-option` (named as in `ImageOptions`), `no-space` or `access-denied`.
+ */
+export async function createImage(
+  path: string,
+  options: ImageOptions,
+): Promise<Result<ImageWriter>> {
+  const settings = settle(options);
+  if (!settings.ok) return settings;
+  return attempt(async () => {
+    const temporary = join(dirname(path), `.stowage-${randomBytes(8).toString('hex')}.ext4`);
+    const handle = await writing(path, () => open(temporary, 'wx+'));
+    const writer = new Ext4Writer(path, temporary, handle, settings.value);
+    try {
+      await writer.begin();
+    } catch (error) {
+      await writer.abandon();
+      throw error;
+    }
+    return writer;
+  });
+}
+
+class Ext4Writer implements ImageWriter {
+  readonly #path: string;
+  readonly #temporary: string;
+  readonly #handle: FileHandle;
+  readonly #state: ImageState;
+  /** What may be called next. */
+  #stage: 'ready' | 'busy' | 'failed' | 'ended' = 'ready';
+
+  constructor(path: string, temporary: string, handle: FileHandle, settings: Settings) {
+    this.#path = path;
+    this.#temporary = temporary;
+    this.#handle = handle;
+    const { geometry, size, inodeSize } = settings;
+    const limit = size === 'auto' ? Infinity : blocksIn(geometry, size);
+    const output = new ImageOutput(handle, path);
+    const inodes = new InodeStore(inodeSize);
+    const allocator = new BlockAllocator(geometry, limit);
+    const store = new BlockStore(geometry.blockSize, allocator, output);
+    this.#state = { settings, store, inodes, tree: new Tree(inodes) };
+  }
+
+  async begin(): Promise<void> {
+    await addFirstDirectories(this.#state);
+  }
+
+  add(entry: Entry, content?: Content): Promise<Result<void>> {
+    return this.#run(async () => {
+      try {
+        await addEntry(this.#state, entry, content);
+      } catch (error) {
+        if (!(error instanceof EntryRefusal)) throw error;
+        throw new Refusal({
+          reason: 'entry-refused',
+          image: this.#path,
+          entry: printable(entry.path),
+          detail: error.detail,
+        });
+      }
+    });
+  }
+
+  async finish(): Promise<Result<Finished>> {
+    const finished = await this.#run(async () => {
+      const written = await finishImage(this.#state);
+      await writing(this.#path, async () => {
+        await this.#handle.truncate(written.size);
+        await this.#handle.sync();
+        await rename(this.#temporary, this.#path);
+      });
+      return written;
+    });
+    if (!finished.ok) return finished;
+    this.#stage = 'ended';
+    await this.#handle.close();
+    return attempt(async () => {
+      await writing(this.#path, () => syncDirectory(dirname(this.#path)));
+      return finished.value;
+    });
+  }
+
+  async abandon(): Promise<void> {
+    if (this.#stage === 'ended') return;
+    this.#stage = 'ended';
+    // What is under way needs the handle; what became of it is of no interest.
+    await this.#state.store.output.flush().catch(() => undefined);
+    await this.#handle.close();
+    await rm(this.#temporary, { force: true });
+  }
+
+  async #run<T>(work: () => Promise<T>): Promise<Result<T>> {
+    if (this.#stage !== 'ready') throw new Error(`an image's writer is used while ${this.#stage}`);
+    this.#stage = 'busy';
+    let next: 'ready' | 'failed' = 'failed';
+    try {
+      const result = await attempt(async () => {
+        try {
+          return await work();
+        } catch (error) {
+          if (error instanceof NoRoom) throw this.#noSpace(error);
+          throw error;
+        }
+      });
+      if (result.ok) next = 'ready';
+      return result;
+    } finally {
+      this.#stage = next;
+    }
+  }
+
+  #noSpace({ needed }: NoRoom): Refusal {
+    const { size } = this.#state.settings;
+    return new Refusal({
+      reason: 'no-space',
+      where: this.#path,
+      ...(needed === undefined ? {} : { needed }),
+      ...(size === 'auto' ? {} : { available: size }),
+    });
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}

@@ -1,0 +1,109 @@
+import type { Extent } from './format/extent.ts';
+import {
+  EXTENT,
+  itemsIn,
+  sealExtentBlock,
+  writeExtent,
+  writeExtentHeader,
+  writeExtentIndex,
+} from './format/extent.ts';
+import { POINTERS } from './format/inode.ts';
+
+interface Level {
+  readonly node: Buffer;
+  count: number;
+}
+
+const ROOT_ITEMS = itemsIn(POINTERS.length);
+
+/**
+ * Builds one file's tree of extents while the file is written: a node goes out as soon as it is full, so that only one
+ * of each level is kept.
+ */
+export class ExtentTree {
+  readonly #blockSize: number;
+  readonly #seed: number;
+  /** Writes a block of its own for a node, and tells where it is. */
+  readonly #writeNode: (node: Buffer) => Promise<number>;
+  readonly #levels: Level[];
+  #last: Extent | undefined;
+
+  /** `seed` is the inode's. */
+  constructor(blockSize: number, seed: number, writeNode: (node: Buffer) => Promise<number>) {
+    this.#blockSize = blockSize;
+    this.#seed = seed;
+    this.#writeNode = writeNode;
+    this.#levels = [];
+  }
+
+  /** Behind all that were added before. */
+  add(extent: Extent): Promise<void> | undefined {
+    const last = this.#last;
+    if (
+      last !== undefined &&
+      last.logical + last.length === extent.logical &&
+      last.physical + last.length === extent.physical &&
+      last.length + extent.length <= EXTENT.longest
+    ) {
+      this.#last = { ...last, length: last.length + extent.length };
+      return undefined;
+    }
+    this.#last = extent;
+    return last === undefined ? undefined : this.#addToLeaf(last);
+  }
+
+  /** What the inode holds: the root. */
+  async end(): Promise<Buffer> {
+    if (this.#last !== undefined) await this.#addToLeaf(this.#last);
+    const root = Buffer.alloc(POINTERS.length);
+    let depth = 0;
+    while (depth < this.#levels.length - 1 || this.#level(depth).count > ROOT_ITEMS) {
+      await this.#flush(depth);
+      depth += 1;
+    }
+    const { node, count } = this.#level(depth);
+    node.copy(root, EXTENT.header, EXTENT.header, EXTENT.header + count * EXTENT.item);
+    writeExtentHeader(root, { count, most: ROOT_ITEMS, depth });
+    return root;
+  }
+
+  async #addToLeaf(extent: Extent): Promise<void> {
+    let { logical, physical, length } = extent;
+    while (length > 0) {
+      const part = Math.min(length, EXTENT.longest);
+      const leaf = await this.#room(0);
+      writeExtent(leaf.node, leaf.count, { logical, physical, length: part });
+      leaf.count += 1;
+      logical += part;
+      physical += part;
+      length -= part;
+    }
+  }
+
+  /** A node of that level with room for one more. */
+  async #room(depth: number): Promise<Level> {
+    if (this.#level(depth).count === itemsIn(this.#blockSize)) await this.#flush(depth);
+    return this.#level(depth);
+  }
+
+  async #flush(depth: number): Promise<void> {
+    const level = this.#level(depth);
+    writeExtentHeader(level.node, {
+      count: level.count,
+      most: itemsIn(this.#blockSize),
+      depth,
+    });
+    sealExtentBlock(level.node, this.#seed);
+    const logical = level.node.readUInt32LE(EXTENT.header);
+    const child = await this.#writeNode(level.node);
+    const above = await this.#room(depth + 1);
+    writeExtentIndex(above.node, above.count, { logical, child });
+    above.count += 1;
+    level.node.fill(0);
+    level.count = 0;
+  }
+
+  #level(depth: number): Level {
+    return (this.#levels[depth] ??= { node: Buffer.alloc(this.#blockSize), count: 0 });
+  }
+}

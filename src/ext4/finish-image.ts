@@ -1,0 +1,262 @@
+import type { BlockStore } from './block-store.ts';
+import { MappedBlocks } from './block-store.ts';
+import type { WrittenDirectory } from './directory-blocks.ts';
+import { writeDirectory } from './directory-blocks.ts';
+import { ExtentTree } from './extent-tree.ts';
+import type { Feature } from './format/features.ts';
+import {
+  encodeInode,
+  INODE_FLAG,
+  INODE_TYPE,
+  inodeSeed,
+  POINTERS,
+  readMode,
+  readSectors,
+  writeContentFields,
+  writeLinks,
+} from './format/inode.ts';
+import { encodeJournalSuperblock } from './format/journal.ts';
+import { encodeOrphanBlock } from './format/orphan-file.ts';
+import { FIRST_INODE, JOURNAL_INODE } from './format/superblock.ts';
+import type { Finished } from './image-writer.ts';
+import type { InodeStore } from './inode-store.ts';
+import type { Plan } from './plan-image.ts';
+import { planSize, planSmallest } from './plan-image.ts';
+import { NoRoom } from './refusal.ts';
+import type { Settings } from './settings.ts';
+import type { Tree } from './tree.ts';
+import { ROOT } from './tree.ts';
+import { writeGroups } from './write-groups.ts';
+
+/** A file system in the making: its content is written, and what is said of it is in memory. */
+export interface ImageState {
+  readonly settings: Settings;
+  readonly store: BlockStore;
+  readonly inodes: InodeStore;
+  readonly tree: Tree;
+}
+
+const RESIZE_INODE = 7;
+const LOST_AND_FOUND_BYTES = 16 * 1024;
+const MOST_LINKS = 65000;
+const ORPHAN_BLOCKS = 32;
+const LISTED = new Map<number, number>(
+  Object.values(INODE_TYPE).map(({ mode, listed }) => [mode, listed]),
+);
+const ZEROS = Buffer.alloc(64 * 1024);
+
+/** Writes everything that is not content. Throws `NoRoom`, with what is needed, where a given size is too small. */
+export async function finishImage(state: ImageState): Promise<Finished> {
+  const { settings, store, inodes } = state;
+  await writeDirectories(state);
+  const orphans = settings.features.has('orphan_file') ? await writeOrphanFile(state) : undefined;
+  await clearFree(store);
+  const plan = planImage(state);
+  const journal = await writeJournal(state, plan);
+  await writeReservedList(state, plan);
+  const features = new Set<Feature>(settings.features);
+  if (journal === undefined) features.delete('has_journal');
+  if (plan.reservedList === undefined) features.delete('resize_inode');
+  if (plan.metaGroups) features.add('meta_bg');
+  await writeGroups(state, plan, {
+    features,
+    ...(journal === undefined ? {} : { journal }),
+    ...(orphans === undefined ? {} : { orphanFileInode: orphans }),
+  });
+  await store.output.flush();
+  const { blockSize } = store;
+  return {
+    size: settings.size === 'auto' ? plan.blocks * blockSize : settings.size,
+    used: (plan.blocks - plan.freeBlocks) * blockSize,
+    inodes: inodes.used,
+  };
+}
+
+function planImage({ settings, store: { allocator, blockSize }, inodes }: ImageState): Plan {
+  const { size, headroom } = settings;
+  if (size === 'auto') return planSmallest(settings, allocator, inodes.used, headroom);
+  const plan = planSize(settings, allocator, inodes.last, size);
+  if (plan !== undefined) return plan;
+  const needed = planSmallest(settings, allocator, inodes.last, { bytes: 0 });
+  throw new NoRoom(needed.blocks * blockSize);
+}
+
+async function writeDirectories(state: ImageState): Promise<void> {
+  const { inodes, tree } = state;
+  const last = inodes.last;
+  for (let inode = ROOT; inode <= last; inode += 1)
+    if (inodes.isUsed(inode) && tree.isDirectory(inode)) await writeOneDirectory(state, inode);
+}
+
+async function writeOneDirectory(state: ImageState, inode: number): Promise<void> {
+  const { settings, store, inodes, tree } = state;
+  const typeOf = (child: number): number => readMode(inodes.fields(child)) & 0xf000;
+  const names = tree.entriesOf(inode);
+  const written = await writeDirectory(
+    store,
+    {
+      inode,
+      parent: tree.parentOf(inode),
+      seed: inodeSeed(inode, settings.checksumSeed),
+      names,
+      look: (entry) => {
+        const child = tree.inodeOf(entry);
+        return {
+          name: tree.nameOf(entry),
+          inode: child,
+          listed: LISTED.get(typeOf(child)) ?? 0,
+        };
+      },
+      ...(inode === FIRST_INODE ? { least: LOST_AND_FOUND_BYTES / store.blockSize } : {}),
+    },
+    settings.hashSeed,
+  );
+  const subdirectories = names.filter((entry) => tree.isDirectory(tree.inodeOf(entry))).length;
+  recordDirectory(inodes.fields(inode), written, subdirectories, store.blockSize);
+}
+
+function recordDirectory(
+  fields: Buffer,
+  { size, pointers, blocks, indexed }: WrittenDirectory,
+  subdirectories: number,
+  blockSize: number,
+): void {
+  // What is there already is the block of its attributes.
+  const sectors = readSectors(fields) + sectorsOf(blocks, blockSize);
+  const flags = INODE_FLAG.extents | (indexed ? INODE_FLAG.indexed : 0);
+  writeContentFields(fields, { size, sectors, flags, pointers });
+  // With `dir_nlink`, 1 says that there are more than can be counted.
+  const links = 2 + subdirectories;
+  writeLinks(fields, links > MOST_LINKS ? 1 : links);
+}
+
+/** What was given back and not used again may hold content that was replaced: nobody is to find it. */
+async function clearFree({ allocator, output, blockSize }: BlockStore): Promise<void> {
+  for (const { start, length } of allocator.free) {
+    const end = (start + length) * blockSize;
+    for (let at = start * blockSize; at < end; at += ZEROS.length)
+      await output.write(at, ZEROS.subarray(0, Math.min(ZEROS.length, end - at)));
+  }
+}
+
+/** Its inode's number. The list is empty. */
+async function writeOrphanFile({ settings, store, inodes }: ImageState): Promise<number> {
+  const { blockSize } = store;
+  const inode = inodes.allocate();
+  const seed = inodeSeed(inode, settings.checksumSeed);
+  const blocks = new MappedBlocks(store, seed);
+  for (let i = 0; i < ORPHAN_BLOCKS; i += 1) {
+    await blocks.appendOne((at) => encodeOrphanBlock(blockSize, at, seed));
+  }
+  const mapped = await blocks.end();
+  writeSystemFile(inodes.fields(inode), settings.epoch, {
+    size: ORPHAN_BLOCKS * blockSize,
+    pointers: mapped.pointers,
+    sectors: sectorsOf(mapped.blocks, blockSize),
+    flags: INODE_FLAG.extents,
+  });
+  return inode;
+}
+
+interface Journal {
+  readonly pointers: Buffer;
+  readonly size: number;
+}
+
+/** All of it but its first block is a hole of the image's file. */
+async function writeJournal(
+  { settings, store, inodes }: ImageState,
+  { journal: runs, journalNodes }: Plan,
+): Promise<Journal | undefined> {
+  const [first] = runs;
+  if (first === undefined) return undefined;
+  const { blockSize } = store;
+  const blocks = runs.reduce((sum, run) => sum + run.length, 0);
+  const seed = inodeSeed(JOURNAL_INODE, settings.checksumSeed);
+  const nodes = journalNodes.values();
+  const extents = new ExtentTree(blockSize, seed, async (node) => {
+    const { value: at } = nodes.next();
+    if (at === undefined) throw new Error('the journal has more extents than planned');
+    await store.output.write(at * blockSize, node);
+    return at;
+  });
+  let logical = 0;
+  for (const { start, length } of runs) {
+    await extents.add({ logical, physical: start, length });
+    logical += length;
+  }
+  const pointers = await extents.end();
+  const size = blocks * blockSize;
+  writeSystemFile(inodes.fields(JOURNAL_INODE), settings.epoch, {
+    ...{ size, pointers, flags: INODE_FLAG.extents },
+    sectors: sectorsOf(blocks + journalNodes.length, blockSize),
+  });
+  const superblock = encodeJournalSuperblock(blockSize, blocks, settings.uuid);
+  await store.output.write(first.start * blockSize, superblock);
+  return { pointers, size };
+}
+
+/**
+ * The inode that owns the blocks kept for more descriptors (e2fsprogs, lib/ext2fs/res_gdt.c): by its doubly indirect
+ * block it names those behind the first superblock, and each of them those at its place behind the copies.
+ */
+async function writeReservedList(
+  { settings, store, inodes }: ImageState,
+  plan: Plan,
+): Promise<void> {
+  const { reservedList, reservedDescriptorBlocks: reserved, descriptorBlocks } = plan;
+  if (reservedList === undefined) return;
+  const { geometry, epoch } = settings;
+  const { blockSize, output } = store;
+  const numbers = blockSize / 4;
+  const copies = Array.from({ length: plan.groups }, (_, group) => group).filter(
+    (group) => group > 0 && geometry.hasSuperblock(group),
+  );
+  const list = Buffer.alloc(blockSize);
+  for (let i = 0; i < reserved; i += 1) {
+    const block = geometry.firstBlock + 1 + descriptorBlocks + i;
+    list.writeUInt32LE(block, ((descriptorBlocks + i) % numbers) * 4);
+    const inCopies = Buffer.alloc(blockSize);
+    copies.forEach((group, at) =>
+      inCopies.writeUInt32LE(block + group * geometry.blocksPerGroup, at * 4),
+    );
+    await output.write(block * blockSize, inCopies);
+  }
+  await output.write(reservedList * blockSize, list);
+  const pointers = Buffer.alloc(POINTERS.length);
+  pointers.writeUInt32LE(reservedList, DOUBLY_INDIRECT * 4);
+  writeSystemFile(inodes.fields(RESIZE_INODE), epoch, {
+    ...{ pointers, flags: 0 },
+    // All that a doubly indirect block and those before it can reach.
+    size: (numbers * numbers + numbers + DIRECT) * blockSize,
+    sectors: sectorsOf(1 + reserved * (1 + copies.length), blockSize),
+  });
+}
+
+const DIRECT = 12;
+const DOUBLY_INDIRECT = 13;
+
+function writeSystemFile(
+  fields: Buffer,
+  epoch: number,
+  content: {
+    readonly size: number;
+    readonly pointers: Buffer;
+    readonly sectors: number;
+    readonly flags: number;
+  },
+): void {
+  const time = { seconds: epoch, nanoseconds: 0 };
+  encodeInode(
+    {
+      ...content,
+      ...{ mode: INODE_TYPE.file.mode | 0o600, uid: 0, gid: 0, links: 1, xattrBlock: 0 },
+      ...{ atime: time, ctime: time, mtime: time, crtime: time },
+    },
+    fields,
+  );
+}
+
+export function sectorsOf(blocks: number, blockSize: number): number {
+  return blocks * (blockSize / 512);
+}
