@@ -32,7 +32,7 @@ for (const program of ['dockerd', 'containerd'])
     await scene.fails(
       running,
       6,
-      /stowage: the engine in the container failed while loading (images|big|one|two): (it was killed|its containerd ended)/,
+      /stowage: the engine in the container failed while (loading|stopping).*: (it was killed|its containerd ended|it ended with exit code)/,
     );
   });
 
@@ -44,7 +44,7 @@ test('somebody removes the container while it loads', async (t) => {
   await scene.fails(
     running,
     6,
-    /stowage: the engine in the container failed while loading \S+: (it was killed, by somebody|somebody removed its container)/,
+    /stowage: the engine in the container failed while (loading \S+|stopping): .*(it was killed, by somebody|somebody removed its container)/,
   );
 });
 

@@ -104,13 +104,20 @@ export class DindLoader implements Loader {
         image: image.value,
         privileged: this.#options.privileged,
       };
-      const changed = await inEngine(options, request, work, undo, context, async (engine) => {
-        context.report({ type: 'step', step: 'change images' });
-        const done = await changeImages(changes, request.store, engine, context);
-        if (!done.ok) return done;
-        context.report({ type: 'step', step: 'check images' });
-        return checkImages(request.pins.images, engine, context);
-      });
+      const changed = await inEngine(
+        options,
+        request,
+        work,
+        undo,
+        context,
+        async (engine, watched) => {
+          context.report({ type: 'step', step: 'change images' });
+          const done = await changeImages(changes, request.store, engine, watched);
+          if (!done.ok) return done;
+          context.report({ type: 'step', step: 'check images' });
+          return checkImages(request.pins.images, engine, watched);
+        },
+      );
       if (!changed.ok) return changed;
     } finally {
       await undo.run();

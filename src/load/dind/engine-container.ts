@@ -6,13 +6,14 @@ import type { Failure } from '../../model/failure.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { interruption } from '../../store/file-failure.ts';
-import type { ContainerEngine } from '../../tools/container-engine.ts';
+import type { ContainerEngine, ContainerState } from '../../tools/container-engine.ts';
 import type { EngineApi, EngineVersion } from '../../tools/engine-api.ts';
 import { openEngineApi } from '../../tools/engine-api.ts';
 import { DATA_IMAGE } from '../loader.ts';
 import type { Undo } from '../undo.ts';
 import { engineRights } from './rights.ts';
 import { daemonFiles, daemonArguments } from './daemons.ts';
+import { watchForSilence } from './watch-for-silence.ts';
 
 /** The label that every container of ours carries; reap.ts says what is in it. */
 export const OWNER_LABEL = 'io.stowage.owner';
@@ -20,9 +21,13 @@ export const OWNER_LABEL = 'io.stowage.owner';
 /** Milliseconds for a daemon that starts in 0.4 s on a quiet machine. */
 const START_DEADLINE = 60_000;
 const POLL = 50;
+/** Milliseconds after which a daemon that says nothing, not even to a ping, hangs. */
+const SILENCE = 60_000;
 /** Seconds for the daemon to end by itself: a killed one leaves its databases as they are. */
 const STOP_SECONDS = 120;
 const LOG_LINES = 15;
+/** What a container's exit code is after SIGKILL. */
+const KILLED = 137;
 
 export interface EngineContainerOptions {
   /** The image's ID in the outer engine. */
@@ -88,14 +93,7 @@ export class EngineContainer {
       // Asking the outer engine takes longer than the daemon does to start: now and then is enough.
       const state = poll % 10 === 9 ? await outer.state(name) : undefined;
       if (state?.ok === true && state.value?.running !== true)
-        return fail(
-          await died(
-            outer,
-            name,
-            'starting',
-            `it ended with exit code ${state.value?.exitCode ?? '?'}`,
-          ),
-        );
+        return fail(await died(outer, name, 'starting', describeEnd(state.value)));
       if (Date.now() > deadline)
         return fail(
           await died(outer, name, 'starting', `no answer within ${START_DEADLINE / 1000} s`),
@@ -114,16 +112,32 @@ export class EngineContainer {
       const state = await this.#outer.state(this.#id);
       if (!state.ok) return state.failure;
       if (state.value?.running !== true)
-        return died(
-          this.#outer,
-          this.#id,
-          doing,
-          `it ended with exit code ${state.value?.exitCode ?? '?'}`,
-        );
+        return died(this.#outer, this.#id, doing, describeEnd(state.value));
       if (await this.api.ping()) return undefined;
       await sleep(200);
     }
     return died(this.#outer, this.#id, doing, 'it does not answer');
+  }
+
+  /**
+   * Does `work` for as long as the daemon answers. One that hangs (a paused container, a disk that does not come
+   * back) is waited for no longer than `SILENCE`: the work is called off, and the failure says why.
+   */
+  async whileItAnswers<T>(
+    context: Context,
+    work: (context: Context) => Promise<Result<T>>,
+  ): Promise<Result<T>> {
+    const silent = new AbortController();
+    const watch = watchForSilence(this.api, SILENCE, silent);
+    try {
+      const signal = AbortSignal.any([context.signal, silent.signal]);
+      const done = await work({ ...context, signal });
+      if (done.ok || !silent.signal.aborted || context.signal.aborted) return done;
+      const detail = `it has not answered for ${SILENCE / 1000} s`;
+      return fail(await died(this.#outer, this.#id, 'loading images', detail));
+    } finally {
+      await watch.end();
+    }
   }
 
   lastLog(): Promise<readonly string[]> {
@@ -142,7 +156,7 @@ export class EngineContainer {
           this.#outer,
           this.#id,
           'stopping',
-          `it did not stop cleanly (exit code ${state.value?.exitCode ?? '?'})`,
+          `it did not stop cleanly: ${describeEnd(state.value)}`,
         ),
       );
     return this.#forget();
@@ -173,6 +187,13 @@ function bind(source: string, target: string): string {
   const field = `source=${source}`;
   const quoted = /[",\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
   return `--mount=type=bind,${quoted},target=${target}`;
+}
+
+function describeEnd(state: ContainerState | undefined): string {
+  if (state === undefined) return 'somebody removed its container';
+  if (state.exitCode === KILLED)
+    return `it was killed, by somebody or for want of memory (exit code ${KILLED})`;
+  return `it ended with exit code ${state.exitCode}`;
 }
 
 async function died(

@@ -20,7 +20,8 @@ export interface EngineOptions {
 
 /**
  * Does `work` with an engine whose data root lies in the image: mounts it, starts the engine, stops it in its own way,
- * unmounts. What is not done when something fails is in `undo`. Returns the engine's version.
+ * unmounts. `watched` calls `work` off when the engine hangs. What is not done when something fails is in `undo`.
+ * Returns the engine's version.
  */
 export async function inEngine(
   options: EngineOptions,
@@ -28,7 +29,7 @@ export async function inEngine(
   files: WorkFiles,
   undo: Undo,
   context: Context,
-  work: (engine: EngineContainer) => Promise<Result<void>>,
+  work: (engine: EngineContainer, watched: Context) => Promise<Result<void>>,
 ): Promise<Result<string>> {
   const mountPoint = mountPointOf(files.directory);
   const step = (name: Step): void => {
@@ -54,7 +55,7 @@ export async function inEngine(
     context,
   );
   if (!engine.ok) return engine;
-  const done = await work(engine.value);
+  const done = await engine.value.whileItAnswers(context, (watched) => work(engine.value, watched));
   if (!done.ok) return done;
   step('stop engine');
   const stopped = await engine.value.stop();
