@@ -28,7 +28,7 @@ import { decide, decideByLast, planOf } from './decide.ts';
 import { isStill } from './last-result.ts';
 import type { BuildRequest, Filled, Loader, WorkFiles } from './loader.ts';
 import { DATA_IMAGE } from './loader.ts';
-import { placeDocument, placeResult } from './place-result.ts';
+import { placeDocument, placeResult, syncFile } from './place-result.ts';
 import { updateImage } from './update.ts';
 import {
   lockOf,
@@ -255,7 +255,12 @@ async function takeWay(
 
 async function prove({ options, context }: Run, work: WorkFiles): Promise<Result<void>> {
   context.report({ type: 'step', step: 'verify' });
-  return options.prove(work.image);
+  // Reading and writing at the same time; what placing it waits for has been written by then.
+  const [proved] = await Promise.all([
+    options.prove(work.image),
+    syncFile(work.image).catch(() => undefined),
+  ]);
+  return proved;
 }
 
 function changedMeanwhile(image: string): Failure {

@@ -45,7 +45,8 @@ export async function placeDocument(output: string, text: string): Promise<void>
   await stampFile(document, mtimeMs / 1000);
 }
 
-async function syncFile(path: string): Promise<void> {
+/** Makes what was written survive a power cut. */
+export async function syncFile(path: string): Promise<void> {
   const file = await open(path, 'r');
   try {
     await file.sync();

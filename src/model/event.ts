@@ -78,6 +78,7 @@ export type Event =
 /** The steps of a build, in order. */
 export type Step =
   | 'check store'
+  | 'read image'
   | 'copy'
   | 'make file system'
   | 'mount'

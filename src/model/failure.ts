@@ -14,6 +14,7 @@ export type Failure =
   | TargetNotPinned
   | TargetAmbiguous
   | OutputInUse
+  | IntoRefused
   | BlobBad
   | StoreInvalid
   | StoreDamaged
@@ -107,6 +108,13 @@ export interface TargetAmbiguous {
   readonly reason: 'target-ambiguous';
   readonly file: string;
   readonly pinned: readonly string[];
+}
+
+/** A data image that nothing can be added to without a loss: `conflicts` are phrases. */
+export interface IntoRefused {
+  readonly reason: 'into-refused';
+  readonly image: string;
+  readonly conflicts: readonly string[];
 }
 
 /** The output is mounted or attached to a loop device: `by` says where. */
@@ -400,6 +408,7 @@ export function exitCodeOf(failure: Failure): number {
     case 'target-not-pinned':
     case 'target-ambiguous':
     case 'output-in-use':
+    case 'into-refused':
     case 'store-invalid':
     case 'image-unsupported':
     case 'partition-missing':

@@ -58,6 +58,14 @@ export function describeFailure(failure: Failure): FailureText {
         message: `${failure.file} has pins for several targets: ${list(failure.pinned)}`,
         hint: 'choose one with --platform, --machine and --set',
       };
+    case 'into-refused':
+      return {
+        message: lines([
+          `nothing can be added to ${failure.image} as it is:`,
+          ...failure.conflicts.map((conflict) => `  ${conflict}`),
+        ]),
+        hint: 'give them other names in the bundle, or build without --into',
+      };
     case 'output-in-use':
       return {
         message: `${failure.output} is in use: ${failure.by.join('; ')}`,

@@ -146,6 +146,8 @@ export async function publishFinished(
     const record = { 'stowage-finished': FORMAT, ...about, stamp };
     await replaceFile(join(directory, RECORD), `${JSON.stringify(record, null, 2)}\n`);
     const target = directoryOf(store, fingerprint);
+    // Another build was first: its output has that inode, whose ctime would tell it of a change.
+    if ((await findFinished(store, fingerprint))?.state === 'good') return false;
     await mkdir(join(store.directory, 'built'), { recursive: true });
     await rename(target, join(staging.value.directory, 'before')).catch(() => undefined);
     await rename(directory, target);

@@ -9,6 +9,8 @@ import { fail, ok } from '../model/result.ts';
 import type { ImageParts } from '../oci/image-parts.ts';
 import { readImageParts, readStatedPlatform } from '../oci/image-parts.ts';
 import { errorCode, fileFailure } from './file-failure.ts';
+import type { FinishedImage } from './finished.ts';
+import { listFinished } from './finished.ts';
 import { lastUse } from './last-use.ts';
 import type { Shelf, Store } from './store.ts';
 import { contentPath } from './store.ts';
@@ -18,6 +20,8 @@ export interface Inventory {
   readonly images: readonly InventoryImage[];
   readonly blobs: ReadonlyMap<Digest, InventoryContent>;
   readonly files: ReadonlyMap<Digest, InventoryContent>;
+  /** Data images that builds left for others. */
+  readonly finished: readonly FinishedImage[];
 }
 
 export interface InventoryContent {
@@ -69,7 +73,7 @@ export async function takeInventory(store: Store): Promise<Result<Inventory>> {
       const image = await readImage(store, documents, directory, name, digestFromHex(hex));
       if (image !== undefined) images.push(image);
     }
-    return ok({ images, blobs, files });
+    return ok({ images, blobs, files, finished: await listFinished(store) });
   } catch (error) {
     return fail(fileFailure(error, store.directory, 'reading the store'));
   }

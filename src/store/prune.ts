@@ -4,6 +4,8 @@ import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { fileFailure, interruption } from './file-failure.ts';
+import type { FinishedImage } from './finished.ts';
+import { ownBytes, removeFinished } from './finished.ts';
 import type { Inventory, InventoryContent, InventoryImage } from './inventory.ts';
 import { blobsNeeded, takeInventory } from './inventory.ts';
 import { lastUse, USE_INTERVAL } from './last-use.ts';
@@ -31,14 +33,17 @@ export interface Pruned {
   readonly images: readonly InventoryImage[];
   readonly files: readonly InventoryContent[];
   readonly blobs: readonly InventoryContent[];
-  /** Of blobs and files. */
+  /** Data images that no output has any more; they can be built again. */
+  readonly finished: readonly FinishedImage[];
+  /** Of blobs, files and finished images. */
   readonly bytes: number;
   /** Images that no pins keep, and that are spared because they were used since the cutoff. */
   readonly spared: readonly InventoryImage[];
 }
 
 /**
- * Removes what is not used any more: layouts first, then blobs that no image needs. Each is looked at once more
+ * Removes what is not used any more: layouts first, then blobs that no image needs; finished data images, whatever
+ * `what` says, as a build makes them again. Each is looked at once more
  * after its name was taken away, and put back if it was used meanwhile. One process prunes a store at a time; no
  * fetch and no build waits for it. Fails with access-denied, no-space, interrupted.
  */
@@ -87,6 +92,7 @@ interface Chosen {
   readonly images: readonly InventoryImage[];
   readonly files: readonly InventoryContent[];
   readonly blobs: readonly InventoryContent[];
+  readonly finished: readonly FinishedImage[];
   readonly spared: readonly InventoryImage[];
 }
 
@@ -110,6 +116,10 @@ async function choose(
     images,
     files: what === 'unused' ? [...inventory.files.values()].filter(old) : [],
     blobs: [...inventory.blobs.values()].filter((blob) => !needed.has(blob.digest) && old(blob)),
+    // One that an output still has takes no space, and its removal would change the output's ctime.
+    finished: inventory.finished.filter(
+      (image) => image.found.nlink === 1n && image.lastUse < cutoff,
+    ),
     spared: unwanted.filter((image) => !gone.has(image)),
   };
 }
@@ -147,11 +157,17 @@ async function remove(
   };
   const blobs = await removeAll('blobs', chosen.blobs);
   const files = await removeAll('files', chosen.files);
+  const finished: FinishedImage[] = [];
+  for (const image of chosen.finished)
+    if (await removeFinished(store, image.fingerprint)) finished.push(image);
   if (context.signal.aborted) return fail(interruption(context.signal));
-  return ok(summary({ images, blobs, files, spared: chosen.spared }));
+  return ok(summary({ images, blobs, files, finished, spared: chosen.spared }));
 }
 
 function summary(chosen: Chosen): Pruned {
-  const bytes = [...chosen.blobs, ...chosen.files].reduce((sum, { size }) => sum + size, 0);
-  return { ...chosen, bytes };
+  const sizes = [
+    ...[...chosen.blobs, ...chosen.files].map(({ size }) => size),
+    ...chosen.finished.map(ownBytes),
+  ];
+  return { ...chosen, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }

@@ -21,6 +21,7 @@ import { noteUse } from './last-use.ts';
  *         oci-layout  index.json  blobs -> ../../blobs
  *     verified/{blobs,files}/<hex>       size, mtime and ctime (nanoseconds) that the content had when it was verified;
  *                                        its own mtime is the content's last use: last-use.ts
+ *     built/<hex>/                       data images that were built from it, for builds that want the same: finished.ts
  *     staging/<uuid>/                    downloads under way: owner.json, and what its owner makes
  *     locks/<hex>/                       the claim on a blob: store-lock.ts
  *

@@ -7,6 +7,7 @@ import type { BlobBad } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { errorCode, fileFailure, interruption } from './file-failure.ts';
+import { removeFinished } from './finished.ts';
 import type { FileHash } from './hash-threads.ts';
 import { hashFiles } from './hash-threads.ts';
 import type { Inventory, InventoryImage } from './inventory.ts';
@@ -36,6 +37,9 @@ export interface StoreVerified {
   readonly images: number;
   readonly blobs: number;
   readonly files: number;
+  /** Finished data images, and how many of them were written to since: no damage, as nobody takes those. */
+  readonly finished: number;
+  readonly changed: number;
   /** Bytes hashed. */
   readonly bytes: number;
   readonly findings: readonly StoreFinding[];
@@ -66,7 +70,7 @@ export async function verifyStore(
 ): Promise<Result<StoreVerified>> {
   const inventory = await takeInventory(store);
   if (!inventory.ok) return inventory;
-  const { images, blobs, files } = inventory.value;
+  const { images, blobs, files, finished } = inventory.value;
   let staging: Staging | undefined;
   try {
     if (options.repair) {
@@ -101,7 +105,13 @@ export async function verifyStore(
     await hashFiles(items, path, take, context.signal, options.threads);
     if (context.signal.aborted) return fail(interruption(context.signal));
     const findings = [...bad, ...(await checkLayouts(store, inventory.value, bad, staging))];
-    const counts = { images: images.length, blobs: blobs.size, files: files.size, bytes };
+    const stale = finished.filter(({ state }) => state === 'changed');
+    if (options.repair)
+      for (const { fingerprint } of stale) await removeFinished(store, fingerprint);
+    const counts = {
+      ...{ images: images.length, blobs: blobs.size, files: files.size },
+      ...{ finished: finished.length, changed: stale.length, bytes },
+    };
     return ok({ ...counts, findings: findings.sort(byDigest) });
   } catch (error) {
     return fail(fileFailure(error, store.directory, 'repairing the store'));

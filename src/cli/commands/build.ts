@@ -9,6 +9,7 @@ import { build } from '../../load/build.ts';
 import { dataDocumentOf } from '../../load/check-inputs.ts';
 import { contentOf } from '../../load/content.ts';
 import { readDataDocument } from '../../load/data-document.ts';
+import { buildInto } from '../../load/into.ts';
 import { DindLoader } from '../../load/dind/dind-loader.ts';
 import type { BuildSettings } from '../../plan/fingerprint.ts';
 import { describeBuildPlan } from '../../report/describe-build-plan.ts';
@@ -16,7 +17,7 @@ import { formatBytes } from '../../report/describe-failure.ts';
 import { noteUse } from '../../store/last-use.ts';
 import type { Store } from '../../store/store.ts';
 import { openStore } from '../../store/store.ts';
-import { verifyDataImage } from '../../verify/verify.ts';
+import { verifyConsistency, verifyDataImage } from '../../verify/verify.ts';
 import type { Surroundings } from '../command.ts';
 import { defineCommand } from '../command.ts';
 import { engineChoice } from '../engine-choice.ts';
@@ -62,6 +63,11 @@ export const buildCommand = defineCommand({
       requiresArg: true,
       describe: "the partition's label, instead of the bundle's",
     },
+    into: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'add to this data image, and keep what is there; it may be the output',
+    },
     'from-scratch': {
       type: 'boolean',
       default: false,
@@ -98,38 +104,58 @@ export const buildCommand = defineCommand({
     if (!spared.ok) return spared;
     const { partition } = wanted.value;
     const expected = { pins, dataRoot: partition.dataRoot, label: partition.label };
-    const settings = settingsOf(wanted.value, pins, args.loader, surroundings);
-    const built = await build(
-      {
-        wanted: wanted.value,
-        pins,
-        store: store.value,
-        epoch: surroundings.epoch,
-        get content() {
-          return contentOf(pins, store.value);
-        },
+    const request = {
+      wanted: wanted.value,
+      pins,
+      store: store.value,
+      epoch: surroundings.epoch,
+      get content() {
+        return contentOf(pins, store.value);
       },
-      {
-        output,
-        settings,
-        fromScratch: args['from-scratch'],
-        share: args.share,
-        dryRun: args['dry-run'],
-        dindPlatform: surroundings.builderPlatform,
-        prove: async (image) => {
-          // The image has no name of its own yet: what is said of it is the build's to say.
-          const quiet = { signal: surroundings.signal, report: () => undefined };
-          const verified = await verifyDataImage(image, expected, quiet);
-          return verified.ok ? ok() : verified;
-        },
-      },
-      new DindLoader({
-        engine: engineChoice(args, surroundings),
-        privileged: args.privileged,
-        builderPlatform: surroundings.builderPlatform,
-      }),
-      surroundings,
-    );
+    };
+    // An image in the making has no name of its own yet: what is said of it is the build's to say.
+    const quiet = { signal: surroundings.signal, report: () => undefined };
+    const common = {
+      output,
+      settings: settingsOf(wanted.value, pins, args.loader, surroundings),
+      dryRun: args['dry-run'],
+      dindPlatform: surroundings.builderPlatform,
+    };
+    const loader = new DindLoader({
+      engine: engineChoice(args, surroundings),
+      privileged: args.privileged,
+      builderPlatform: surroundings.builderPlatform,
+    });
+    const built =
+      args.into === undefined
+        ? await build(
+            request,
+            {
+              ...common,
+              fromScratch: args['from-scratch'],
+              share: args.share,
+              prove: async (image) => {
+                const verified = await verifyDataImage(image, expected, quiet);
+                return verified.ok ? ok() : verified;
+              },
+            },
+            loader,
+            surroundings,
+          )
+        : await buildInto(
+            request,
+            {
+              ...common,
+              into: await realOutput(args.into),
+              proveWhole: async (image) => {
+                const whole = { dataRoot: partition.dataRoot, label: partition.label };
+                const verified = await verifyConsistency(image, whole, quiet);
+                return verified.ok ? ok() : verified;
+              },
+            },
+            loader,
+            surroundings,
+          );
     if (!built.ok) return built;
     const images = Object.keys(pins.images).length;
     const elapsed = performance.now() - start;

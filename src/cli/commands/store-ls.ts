@@ -3,6 +3,7 @@ import type { Digest } from '../../model/digest.ts';
 import { ok } from '../../model/result.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
 import { formatTable } from '../../report/table.ts';
+import { ownBytes } from '../../store/finished.ts';
 import type { Inventory } from '../../store/inventory.ts';
 import { blobsNeeded, takeInventory } from '../../store/inventory.ts';
 import { openExistingStore } from '../../store/store.ts';
@@ -20,7 +21,7 @@ export const storeLsCommand = defineCommand({
     if (!inventory.ok) return inventory;
     const needed = await blobsNeeded(store.value, inventory.value, inventory.value.images);
     const listing = listingOf(inventory.value, needed);
-    const { images, files, sums } = listing;
+    const { images, files, finished, sums } = listing;
     const imageTable = images.map((image) => [
       image.problem === undefined ? image.name : `${image.name} (incomplete)`,
       shorten(image.digest),
@@ -37,13 +38,21 @@ export const storeLsCommand = defineCommand({
       '',
       formatDay(file.lastUse),
     ]);
+    const finishedTable = finished.map((image) => [
+      `${image.target}, ${image.images} images${image.changed ? ' (changed)' : ''}`,
+      `built/${shorten(image.fingerprint).slice('sha256:'.length)}…`,
+      '',
+      formatBytes(image.size),
+      formatBytes(image.shared),
+      formatDay(image.lastUse),
+    ]);
     const header = ['NAME', 'DIGEST', 'PLATFORM', 'SIZE', 'SHARED', 'LAST USE'];
     const unreferenced =
       sums.unreferencedBytes === 0
         ? ''
         : `, of which ${formatBytes(sums.unreferencedBytes)} belong to no image`;
     return ok({
-      text: `${formatTable([header, ...imageTable, ...fileTable], [3, 4])}${sums.images} images and ${sums.files} files; ${sums.blobs} blobs, ${formatBytes(sums.bytes)} in all${unreferenced}\n`,
+      text: `${formatTable([header, ...imageTable, ...fileTable, ...finishedTable], [3, 4])}${sums.images} images and ${sums.files} files; ${sums.blobs} blobs, ${formatBytes(sums.bytes)} in all${unreferenced}\n`,
       json: { store: args.store, ...listing },
     });
   },
@@ -75,6 +84,16 @@ function listingOf(inventory: Inventory, needed: ReadonlySet<Digest>) {
       digest,
       size,
       lastUse: new Date(lastUse).toISOString(),
+    })),
+    finished: inventory.finished.map((image) => ({
+      fingerprint: image.fingerprint,
+      target: image.record.target,
+      images: image.record.images,
+      size: Number(image.found.blocks) * 512,
+      // With the output that it came from.
+      shared: Number(image.found.blocks) * 512 - ownBytes(image),
+      changed: image.state === 'changed',
+      lastUse: new Date(image.lastUse).toISOString(),
     })),
     sums: {
       images: inventory.images.length,

@@ -48,16 +48,17 @@ export const storePruneCommand = defineCommand({
       surroundings,
     );
     if (!pruned.ok) return pruned;
-    const { images, files, blobs, bytes, spared } = pruned.value;
+    const { images, files, blobs, finished, bytes, spared } = pruned.value;
     const will = dryRun ? 'would be removed' : 'removed';
     const lines = images.map(
       ({ name, manifest, lastUse }) =>
         `  ${name}@${manifest}, last used ${new Date(lastUse).toISOString().slice(0, 10)}\n`,
     );
+    const built = finished.length === 0 ? '' : `, and ${finished.length} finished data images,`;
     const rest =
       spared.length === 0 ? '' : `; ${spared.length} images stay, as they were used since`;
     return ok({
-      text: `${lines.join('')}${args.store}: ${images.length} images, ${files.length} files and ${blobs.length} blobs ${will}, ${formatBytes(bytes)}${rest}\n`,
+      text: `${lines.join('')}${args.store}: ${images.length} images, ${files.length} files and ${blobs.length} blobs${built} ${will}, ${formatBytes(bytes)}${rest}\n`,
       json: {
         store: args.store,
         removed: !dryRun,
@@ -69,6 +70,7 @@ export const storePruneCommand = defineCommand({
         })),
         files: files.map(({ digest }) => digest),
         blobs: blobs.map(({ digest }) => digest),
+        finished: finished.map(({ fingerprint }) => fingerprint),
         spared: spared.map(({ name, manifest }) => ({ name, digest: manifest })),
       },
     });

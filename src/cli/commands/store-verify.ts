@@ -30,11 +30,15 @@ export const storeVerifyCommand = defineCommand({
 
 /** What was removed is mended as far as a store can be; what is still there is a failure. */
 function outcomeOf(store: string, verified: StoreVerified): Result<Outcome> {
-  const { images, blobs, files, bytes, findings } = verified;
+  const { images, blobs, files, finished, changed, bytes, findings } = verified;
   const bad = findings.filter(({ removed }) => !removed);
   if (bad.length > 0)
     return fail({ reason: 'store-damaged', store, findings: findings.map(describe) });
-  const counts = `${images} images, ${blobs} blobs and ${files} files, ${formatBytes(bytes)}`;
+  const built =
+    finished === 0
+      ? ''
+      : `; ${finished} finished data images, of which ${changed} changed since, and are not used`;
+  const counts = `${images} images, ${blobs} blobs and ${files} files, ${formatBytes(bytes)}${built}`;
   const text =
     findings.length === 0
       ? `${store}: ok: ${counts}\n`
