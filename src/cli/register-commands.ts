@@ -37,7 +37,9 @@ export function registerCommands(
           .group([...Object.keys(globalOptions), 'help', 'version'], 'Always:');
         const example = EXAMPLES[`${group}${command.name}`];
         if (!hidden && example !== undefined) own.epilogue(`Example: ${example}`);
-        return positional === undefined ? own : own.positional(positional.name, positional.option);
+        if (positional === undefined) return own;
+        // A lone `-` is a value like any other, which yargs doubts without a count.
+        return own.positional(positional.name, positional.option).nargs(positional.name, 1);
       },
       async (args) => run(command, args),
     );
