@@ -28,6 +28,9 @@ export interface ContainerdStore {
   readonly links: ReadonlySet<string>;
   /** Keys of containers that meta.db knows of: dockerd has none of its own while it is stopped. */
   readonly containers: readonly string[];
+  /** What keeps content from being collected for a while, and content that is not complete. */
+  readonly leases: readonly string[];
+  readonly ingests: readonly string[];
 }
 
 export interface StoredImage {
@@ -103,16 +106,20 @@ export function chainIds(diffIds: readonly Digest[]): Digest[] {
   return chain;
 }
 
-/** Neither buffer may change afterwards. A database without the namespace has no images, which is no failure. */
+/**
+ * Neither buffer may change afterwards. A database without the namespace has no images, which is no failure; nor is a
+ * store without the snapshotter's, whose images are all packed.
+ */
 export function readContainerdStore(
   metaDb: Uint8Array,
-  snapshotsDb: Uint8Array,
+  snapshotsDb: Uint8Array | undefined,
 ): Result<ContainerdStore, StoreCorrupt> {
   try {
     const meta = open(metaDb, 'meta.db').bucket('v1');
     if (meta === undefined) throw new Corrupt('meta.db', 'there is no bucket v1');
     const moby = meta.bucket(NAMESPACE);
-    const own = open(snapshotsDb, 'metadata.db').bucket('v1');
+    const own =
+      snapshotsDb === undefined ? undefined : open(snapshotsDb, 'metadata.db').bucket('v1');
     const version = meta.get('version');
     return ok({
       version: version === undefined ? undefined : readVarint(version, 'meta.db', 'version'),
@@ -123,6 +130,8 @@ export function readContainerdStore(
       records: readRecords(own?.bucket('snapshots')),
       links: readLinks(own?.bucket('parents')),
       containers: names(moby?.bucket('containers')),
+      leases: names(moby?.bucket('leases')),
+      ingests: names(moby?.bucket('content')?.bucket('ingests')),
     });
   } catch (error) {
     if (!(error instanceof Corrupt)) throw error;

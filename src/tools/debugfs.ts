@@ -19,7 +19,7 @@ import { commandFailure, lastLines, streamCommand } from './run-command.ts';
 /** What is at a path in the image is not what was asked for. */
 export interface NotInImage {
   readonly reason: 'not-in-image';
-  readonly problem: 'missing' | 'not a directory' | 'not a file';
+  readonly problem: 'missing' | 'not a directory' | 'not a file' | 'not a symbolic link';
   readonly path: string;
 }
 
@@ -77,6 +77,23 @@ export async function readFile(
   const bytes = await collect(image, `cat ${quote(path)}`, path, signal);
   if (!bytes.ok || bytes.value.length === status.value.size) return bytes;
   return unexpected(path, `${path}: ${bytes.value.length} bytes of ${status.value.size}`);
+}
+
+/** What a symbolic link holds; one of more than 59 bytes has it in a block, as a file has its bytes. */
+export async function readLink(
+  image: string,
+  path: string,
+  signal?: AbortSignal,
+): Promise<Result<string, ReadFailure>> {
+  const said = await collect(image, `stat ${quote(path)}`, path, signal);
+  if (!said.ok) return said;
+  const text = said.value.toString('utf8');
+  if (!/ Type: symlink +Mode:/.test(text))
+    return fail({ reason: 'not-in-image', problem: 'not a symbolic link', path });
+  const fast = /^Fast link dest: "(.*)"$/ms.exec(text)?.[1];
+  if (fast !== undefined) return ok(fast);
+  const bytes = await collect(image, `cat ${quote(path)}`, path, signal);
+  return bytes.ok ? ok(bytes.value.toString('utf8')) : bytes;
 }
 
 /**

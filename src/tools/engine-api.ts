@@ -5,6 +5,7 @@ import { request } from 'node:http';
 import { dirname, basename } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { Platform } from '../model/platform.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 
@@ -17,11 +18,18 @@ export interface EngineApi {
   /** True once the daemon answers. */
   ping(signal?: AbortSignal): Promise<boolean>;
   version(): Promise<Result<EngineVersion, ApiFailure>>;
+  /** What keeps images and containers. */
+  driver(): Promise<Result<StorageDriver, ApiFailure>>;
   /**
    * Streams an archive into the engine; the result is what it printed, line by line. Where the archive itself
-   * breaks, its `errored` tells why.
+   * breaks, its `errored` tells why. With a platform (API 1.48) it is that one's image that is unpacked, and an archive
+   * without one is a failure; else it is the engine's own platform's.
    */
-  load(archive: Readable, signal?: AbortSignal): Promise<Result<readonly string[], ApiFailure>>;
+  load(
+    archive: Readable,
+    signal?: AbortSignal,
+    platform?: Platform,
+  ): Promise<Result<readonly string[], ApiFailure>>;
   /** Every name the engine knows, with the digest behind it as the engine's image ID. */
   listImages(): Promise<Result<readonly ListedImage[], ApiFailure>>;
   inspectImage(
@@ -48,6 +56,13 @@ export interface EngineVersion {
   readonly api: readonly [number, number];
 }
 
+export interface StorageDriver {
+  /** `overlay2`, `overlayfs`, `vfs`, … */
+  readonly name: string;
+  /** One of containerd's, and no graph driver of dockerd's own. */
+  readonly isSnapshotter: boolean;
+}
+
 export interface ListedImage {
   readonly id: string;
   readonly names: readonly string[];
@@ -56,6 +71,7 @@ export interface ListedImage {
 export interface InspectedImage {
   readonly id: string;
   readonly repoDigests: readonly string[];
+  readonly os: string;
   readonly architecture: string;
   readonly variant?: string;
   readonly diffIds: readonly string[];
@@ -73,6 +89,11 @@ export interface ApiFailure {
 /** Milliseconds for a question; and for what unpacks an image, which its caller bounds more tightly where it can. */
 const DEADLINE = 120_000;
 const UNPACK_DEADLINE = 24 * 3_600_000;
+
+/** Whether the engine's API is of that version, or a later one. */
+export function isApi({ api }: EngineVersion, major: number, minor: number): boolean {
+  return api[0] > major || (api[0] === major && api[1] >= minor);
+}
 
 /** Opens the API at a socket path of any length. Close it: it holds a file descriptor. */
 export async function openEngineApi(socket: string): Promise<EngineApi> {
@@ -106,11 +127,26 @@ class SocketEngineApi implements EngineApi {
     return ok({ version, api: [major, minor] });
   }
 
+  async driver(): Promise<Result<StorageDriver, ApiFailure>> {
+    const reply = await this.#json('GET', '/info');
+    if (!reply.ok) return reply;
+    const { Driver: name, DriverStatus: status } = reply.value as {
+      Driver: string;
+      DriverStatus: [string, string][] | null;
+    };
+    const isSnapshotter = (status ?? []).some(
+      ([key, value]) => key === 'driver-type' && value.startsWith('io.containerd.snapshotter.'),
+    );
+    return ok({ name, isSnapshotter });
+  }
+
   async load(
     archive: Readable,
     signal?: AbortSignal,
+    platform?: Platform,
   ): Promise<Result<readonly string[], ApiFailure>> {
-    const reply = await this.#call('POST', '/images/load?quiet=1', {
+    const asked = platform === undefined ? '' : `&platform=${platformQuery(platform)}`;
+    const reply = await this.#call('POST', `/images/load?quiet=1${asked}`, {
       signal,
       body: archive,
       contentType: 'application/x-tar',
@@ -144,6 +180,7 @@ class SocketEngineApi implements EngineApi {
     const image = reply.value as {
       Id: string;
       RepoDigests: string[] | null;
+      Os: string;
       Architecture: string;
       Variant?: string;
       RootFS: { Layers?: string[] };
@@ -152,6 +189,7 @@ class SocketEngineApi implements EngineApi {
     return ok({
       id: image.Id,
       repoDigests: image.RepoDigests ?? [],
+      os: image.Os,
       architecture: image.Architecture,
       ...(image.Variant === undefined || image.Variant === '' ? {} : { variant: image.Variant }),
       diffIds: image.RootFS.Layers ?? [],
@@ -277,6 +315,17 @@ interface CallOptions {
   readonly deadline?: number;
   readonly body?: string | Readable;
   readonly contentType?: string;
+}
+
+/** An OCI platform as JSON (API reference, ImageLoad). */
+function platformQuery({ os, arch, variant }: Platform): string {
+  return encodeURIComponent(
+    JSON.stringify({
+      os,
+      architecture: arch,
+      ...(variant === undefined ? {} : { variant }),
+    }),
+  );
 }
 
 /** One line of a progress stream: moby's pkg/jsonmessage. */

@@ -1,4 +1,3 @@
-import type { ContainerdPaths } from '../data-root/containerd-store.ts';
 import type { FilePin } from '../model/pins.ts';
 import type { DirectoryEntry } from '../tools/debugfs.ts';
 import type { Inspection } from './inspection.ts';
@@ -101,23 +100,16 @@ function formatMode(mode: number): string {
 }
 
 /**
- * In the data root is nothing but containerd's content, snapshots and databases and what is pinned there: the
- * engine makes the rest anew, and what a builder's engine leaves is the same on every device (engine-id) or
- * tells of the builder. Empty directories pass.
+ * In the data root is nothing but `keep`, which are the images and what is pinned there: the engine makes the rest
+ * anew, and what a builder's engine leaves is the same on every device (engine-id) or tells of the builder. Empty
+ * directories pass.
  */
 export async function checkLeftovers(
   inspection: Inspection,
   dataRoot: string,
-  paths: ContainerdPaths,
-  files: Readonly<Record<string, FilePin>>,
+  keep: readonly string[],
 ): Promise<void> {
-  const kept = new Set([
-    paths.blobs,
-    paths.metaDb,
-    paths.snapshotsDb,
-    paths.snapshots,
-    ...Object.keys(files),
-  ]);
+  const kept = new Set(keep);
   const above = new Set([...kept].flatMap(parentsOf));
   const visit = async (directory: string): Promise<void> => {
     for (const entry of (await inspection.list(`/${directory}`, directory)) ?? []) {

@@ -32,6 +32,12 @@ export function checkNames(inspection: Inspection, pins: TargetPins, content: St
     inspection.find(`containerd has a namespace ${namespace}, which the engine does not use`);
   for (const container of content.store.containers)
     inspection.find(`containerd has a container ${container}, left from building`);
+  for (const lease of content.store.leases)
+    inspection.find(
+      `containerd has a lease ${lease}, left from building: it would keep content for ever`,
+    );
+  for (const ingest of content.store.ingests)
+    inspection.find(`containerd has an unfinished download ${ingest}`);
 }
 
 /** The index an image's names point at, if they do. */

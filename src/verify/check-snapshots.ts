@@ -54,6 +54,25 @@ export async function checkSnapshots(
   return wanted.size;
 }
 
+/** Where images are kept packed, neither containerd nor its snapshotter knows of anything that is not. */
+export async function checkNothingUnpacked(
+  inspection: Inspection,
+  content: StoredContent,
+): Promise<number> {
+  const { store, paths } = content;
+  for (const key of store.snapshots.keys())
+    inspection.find(`snapshot ${key} is unpacked, and images are to be packed`);
+  for (const name of store.records.keys())
+    inspection.find(`the snapshotter has ${name}, and images are to be packed`);
+  for (const [digest, { labels }] of store.blobs)
+    if (Object.keys(labels).some((label) => label.startsWith('containerd.io/gc.ref.snapshot.')))
+      inspection.find(`blob ${digest} refers to a snapshot, and images are to be packed`);
+  if (await inspection.exists(`/${paths.snapshots}`))
+    for (const { name } of (await inspection.list(`/${paths.snapshots}`, 'the snapshots')) ?? [])
+      inspection.find(`${paths.snapshots}/${name} is unpacked, and images are to be packed`);
+  return 0;
+}
+
 async function readDiffIds(
   inspection: Inspection,
   content: StoredContent,

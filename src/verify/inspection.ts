@@ -2,7 +2,7 @@ import type { Context } from '../model/event.ts';
 import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import type { DirectoryEntry, ReadFailure } from '../tools/debugfs.ts';
-import { hashFile, listDirectory, readFile } from '../tools/debugfs.ts';
+import { hashFile, listDirectory, readFile, readLink, statPath } from '../tools/debugfs.ts';
 import type { Digest } from '../model/digest.ts';
 
 /**
@@ -39,6 +39,18 @@ export class Inspection {
 
   async read(path: string, owner: string): Promise<Buffer | undefined> {
     return this.#settle(owner, path, () => readFile(this.image, path, this.signal));
+  }
+
+  /** Whether there is anything at that path; what can't be looked at is told of by who reads it. */
+  async exists(path: string): Promise<boolean> {
+    if (this.#failure !== undefined) return false;
+    const status = await statPath(this.image, path, this.signal);
+    return status.ok || status.failure.reason !== 'not-in-image';
+  }
+
+  /** Where a symbolic link leads. */
+  async readLink(path: string, owner: string): Promise<string | undefined> {
+    return this.#settle(owner, path, () => readLink(this.image, path, this.signal));
   }
 
   async hash(

@@ -13,18 +13,25 @@ export interface StoredContent {
   readonly blobFiles: ReadonlyMap<Digest, number>;
 }
 
+/** Stands for the snapshotter's database where nothing is unpacked, and so none has to be. */
+const NO_DATABASE = Symbol('no database');
+
 /** Undefined where there is no store to speak of; the inspection then has the finding. */
 export async function readStoredContent(
   inspection: Inspection,
   dataRoot: string,
+  unpacked: boolean,
 ): Promise<StoredContent | undefined> {
   const paths = await findLayout(inspection, dataRoot);
   if (paths === undefined) return undefined;
   const metaDb = await inspection.read(`/${paths.metaDb}`, "containerd's database");
-  const snapshotsDb = await inspection.read(`/${paths.snapshotsDb}`, "the snapshotter's database");
+  const snapshotsDb =
+    unpacked || (await inspection.exists(`/${paths.snapshotsDb}`))
+      ? await inspection.read(`/${paths.snapshotsDb}`, "the snapshotter's database")
+      : NO_DATABASE;
   const blobs = await inspection.list(`/${paths.blobs}`, 'the content store');
   if (metaDb === undefined || snapshotsDb === undefined) return undefined;
-  const read = readContainerdStore(metaDb, snapshotsDb);
+  const read = readContainerdStore(metaDb, snapshotsDb === NO_DATABASE ? undefined : snapshotsDb);
   if (!read.ok) {
     const { database, detail } = read.failure;
     inspection.find(

@@ -1,4 +1,6 @@
 import { stat } from 'node:fs/promises';
+import { overlay2Paths } from '../data-root/overlay2-store.ts';
+import type { EngineStore } from '../model/bundle.ts';
 import type { Context } from '../model/event.ts';
 import type { TargetPins } from '../model/pins.ts';
 import type { Result } from '../model/result.ts';
@@ -9,7 +11,8 @@ import { usersOf } from '../tools/loop-devices.ts';
 import { checkBlobs, checkLabels } from './check-blobs.ts';
 import { checkFiles, checkLeftovers } from './check-files.ts';
 import { checkNames } from './check-names.ts';
-import { checkSnapshots } from './check-snapshots.ts';
+import { checkOverlay2 } from './check-overlay2.ts';
+import { checkNothingUnpacked, checkSnapshots } from './check-snapshots.ts';
 import { derivePins } from './derive-pins.ts';
 import { Inspection } from './inspection.ts';
 import { readStoredContent } from './stored-content.ts';
@@ -21,6 +24,10 @@ export interface ExpectedImage {
   readonly dataRoot: string;
   /** The ext4 label; not checked where it is absent. */
   readonly label?: string | undefined;
+  /** Where the device's engine keeps images; whatever is found, where it is absent. */
+  readonly store?: EngineStore | undefined;
+  /** False where images are kept packed: then nothing may be unpacked. Default true. */
+  readonly unpack?: boolean | undefined;
 }
 
 /** What was found to be right. */
@@ -72,30 +79,68 @@ async function inspect(
   const opened = await checkSuperblock(inspection, expected.label);
   if (!opened.ok) return opened;
   inspection.settle(await checkFileSystem(image, 'read only', context.signal));
-
-  const content = await readStoredContent(inspection, expected.dataRoot);
-  const pins =
-    expected.pins ?? (content === undefined ? undefined : await derivePins(inspection, content));
-  let summary: VerifySummary = { images: 0, blobs: 0, bytes: 0, snapshots: 0, files: 0 };
-  if (content !== undefined && pins !== undefined) {
-    checkNames(inspection, pins, content);
-    const hashed = await checkBlobs(inspection, pins, content);
-    await checkLabels(inspection, pins, content);
-    const snapshots = await checkSnapshots(inspection, pins, content);
-    await checkLeftovers(inspection, expected.dataRoot, content.paths, pins.files);
-    summary = { ...summary, ...hashed, snapshots, images: Object.keys(pins.images).length };
-  }
-  if (expected.pins !== undefined) {
-    const files = await checkFiles(inspection, expected.pins.files, expected.dataRoot);
-    summary = { ...summary, files };
-  }
-
+  const summary = await checkContent(inspection, expected);
   if (inspection.failure !== undefined) return fail(inspection.failure);
   if (inspection.findings.length > 0)
     return fail({ reason: 'not-verified', image, findings: inspection.findings });
   const { images, blobs, files } = summary;
   context.report({ type: 'verified', image, images, blobs, files });
   return ok(summary);
+}
+
+async function checkContent(
+  inspection: Inspection,
+  expected: Omit<ExpectedImage, 'pins'> & { readonly pins?: TargetPins },
+): Promise<VerifySummary> {
+  const store = await findStore(inspection, expected.dataRoot);
+  let summary: VerifySummary = { images: 0, blobs: 0, bytes: 0, snapshots: 0, files: 0 };
+  if (store !== undefined && expected.store !== undefined && store !== expected.store)
+    inspection.find(
+      `${expected.dataRoot} is a data root of ${store}, and the engine has ${expected.store}`,
+    );
+  else if (store === 'overlay2') {
+    const { dataRoot, pins } = expected;
+    summary = { ...summary, ...(await checkOverlay2(inspection, dataRoot, pins)) };
+    const { repositories, configs, layers, driver } = overlay2Paths(dataRoot);
+    const kept = [repositories, configs, layers, driver, ...Object.keys(pins?.files ?? {})];
+    await checkLeftovers(inspection, dataRoot, kept);
+  } else if (store === 'containerd')
+    summary = { ...summary, ...(await checkContainerd(inspection, expected)) };
+  if (expected.pins !== undefined) {
+    const files = await checkFiles(inspection, expected.pins.files, expected.dataRoot);
+    summary = { ...summary, files };
+  }
+  return summary;
+}
+
+async function checkContainerd(
+  inspection: Inspection,
+  expected: Omit<ExpectedImage, 'pins'> & { readonly pins?: TargetPins },
+): Promise<Omit<VerifySummary, 'files'> | undefined> {
+  const unpacked = expected.unpack !== false;
+  const content = await readStoredContent(inspection, expected.dataRoot, unpacked);
+  if (content === undefined) return undefined;
+  const pins = expected.pins ?? (await derivePins(inspection, content));
+  checkNames(inspection, pins, content);
+  const hashed = await checkBlobs(inspection, pins, content);
+  await checkLabels(inspection, pins, content);
+  const snapshots = unpacked
+    ? await checkSnapshots(inspection, pins, content)
+    : await checkNothingUnpacked(inspection, content);
+  const { blobs, metaDb, snapshotsDb, snapshots: directories } = content.paths;
+  const kept = [blobs, metaDb, snapshotsDb, directories, ...Object.keys(pins.files)];
+  await checkLeftovers(inspection, expected.dataRoot, kept);
+  return { ...hashed, snapshots, images: Object.keys(pins.images).length };
+}
+
+/** A graph driver has its images in `image/`, which containerd's store never has. */
+async function findStore(
+  inspection: Inspection,
+  dataRoot: string,
+): Promise<EngineStore | undefined> {
+  const entries = await inspection.list(`/${dataRoot}`, 'the data root');
+  if (entries === undefined) return undefined;
+  return entries.some((entry) => entry.name === 'image') ? 'overlay2' : 'containerd';
 }
 
 /** A file that is there and is no whole file system is a finding: it is what was shipped. */

@@ -103,7 +103,13 @@ export const buildCommand = defineCommand({
     const spared = await spareInputs(output, [...args.bundle.map(String), args.pins]);
     if (!spared.ok) return spared;
     const { partition } = wanted.value;
-    const expected = { pins, dataRoot: partition.dataRoot, label: partition.label };
+    const expected = {
+      pins,
+      dataRoot: partition.dataRoot,
+      label: partition.label,
+      store: wanted.value.engine.store,
+      unpack: wanted.value.engine.unpack,
+    };
     const request = {
       wanted: wanted.value,
       pins,
@@ -148,7 +154,7 @@ export const buildCommand = defineCommand({
               ...common,
               into: await realOutput(args.into),
               proveWhole: async (image) => {
-                const whole = { dataRoot: partition.dataRoot, label: partition.label };
+                const { pins: _, ...whole } = expected;
                 const verified = await verifyConsistency(image, whole, quiet);
                 return verified.ok ? ok() : verified;
               },

@@ -35,6 +35,11 @@ export const verifyCommand = defineCommand({
       default: false,
       describe: 'compare the image with itself alone: all that can be done where no pins are known',
     },
+    unpack: {
+      type: 'boolean',
+      describe:
+        "--no-unpack: the images are packed, as engine.unpack: false wants; data.json's word without it",
+    },
     'data-root': {
       type: 'string',
       requiresArg: true,
@@ -51,8 +56,10 @@ export const verifyCommand = defineCommand({
     if (!document.ok && args.pins === undefined) return document;
     const known = document.ok ? document.value : undefined;
     const dataRoot = args['data-root'] ?? known?.dataRoot ?? 'docker';
+    const { engine } = known?.settings ?? {};
+    const unpack = args.unpack ?? engine?.unpack;
     if (args.self) {
-      const expected = { dataRoot, label: known?.label };
+      const expected = { dataRoot, label: known?.label, unpack };
       return summary(await verifyConsistency(image, expected, surroundings), 'whole', args.image);
     }
     if (args.pins === undefined && known === undefined)
@@ -73,6 +80,8 @@ export const verifyCommand = defineCommand({
         pins: pins.value,
         dataRoot,
         label: known?.label,
+        store: engine?.store,
+        unpack,
       },
       surroundings,
     );

@@ -1,22 +1,42 @@
+import type { EngineStore } from '../../model/bundle.ts';
+
 /**
  * How the two daemons of an engine run in our container. containerd is started apart from dockerd, which would
- * look after one of its own only once a second when both are to stop; and so dockerd's own files (engine-id,
- * network and buildkit databases, …) never get onto the partition, where containerd alone writes.
+ * look after one of its own only once a second when both are to stop. Only the one that keeps the images has its
+ * root on the partition: with containerd's store dockerd's own files (engine-id, network and buildkit databases, …)
+ * never get there, with overlay2 none of containerd's do.
  */
 
 const RUN = '/stowage/run';
 const SOCKET = '/run/stowage-containerd.sock';
 
+export interface DaemonOptions {
+  /** Relative to the partition's root. */
+  readonly dataRoot: string;
+  readonly store: EngineStore;
+  /** False where images are kept packed: containerd then has nothing that it could unpack them with. */
+  readonly unpack: boolean;
+}
+
 /** What is mounted as `/stowage/run`, by name: the script that `daemonArguments` start, and configurations. */
-export function daemonFiles(dataRoot: string): Readonly<Record<string, string>> {
+export function daemonFiles(options: DaemonOptions): Readonly<Record<string, string>> {
+  const { dataRoot, store, unpack } = options;
+  const path = `/stowage/data/${dataRoot}`;
+  // As dockerd places its own (moby, libcontainerd/supervisor): a device's dockerd must find it there.
+  const root =
+    store === 'containerd' ? `${path}/containerd/daemon` : '/run/stowage-containerd-root';
+  const disabled = unpack ? UNUSED_PLUGINS : [...UNUSED_PLUGINS, `${SNAPSHOTTER}.overlayfs`];
   return {
     'start.sh': START,
-    'daemon.json': JSON.stringify({ features: { 'containerd-snapshotter': true } }),
-    // As dockerd places its own (moby, libcontainerd/supervisor): a device's dockerd must find it there.
+    // Both are said outright: the defaults differ between versions, and 29 changed them.
+    'daemon.json': JSON.stringify({
+      features: { 'containerd-snapshotter': store === 'containerd' },
+      ...(store === 'overlay2' ? { 'storage-driver': store, 'data-root': path } : {}),
+    }),
     'containerd.toml': `version = 2
-root = ${JSON.stringify(`/stowage/data/${dataRoot}/containerd/daemon`)}
+root = ${JSON.stringify(root)}
 state = "/run/stowage-containerd"
-disabled_plugins = ${JSON.stringify(UNUSED_PLUGINS)}
+disabled_plugins = ${JSON.stringify(disabled)}
 [grpc]
 address = "${SOCKET}"
 `,
@@ -40,13 +60,15 @@ export function daemonArguments(gid: number): string[] {
   ];
 }
 
+const SNAPSHOTTER = 'io.containerd.snapshotter.v1';
+
 /** They would look for devices and other programs, and make directories. */
 const UNUSED_PLUGINS = [
   'io.containerd.grpc.v1.cri',
   'io.containerd.internal.v1.opt',
   'io.containerd.nri.v1.nri',
   ...['blockfile', 'btrfs', 'devmapper', 'erofs', 'native', 'zfs'].map(
-    (name) => `io.containerd.snapshotter.v1.${name}`,
+    (name) => `${SNAPSHOTTER}.${name}`,
   ),
 ];
 

@@ -15,6 +15,8 @@ import { finishFileSystem } from '../finish.ts';
 import { Undo } from '../undo.ts';
 import { mountPointOf } from '../work-directory.ts';
 import { loadDindImage } from './dind-image.ts';
+import type { ExpectedEngine } from './check-engine.ts';
+import { checkEngine } from './check-engine.ts';
 import { EngineContainer } from './engine-container.ts';
 import { changeImages } from './change-images.ts';
 import { checkImages } from './check-images.ts';
@@ -60,12 +62,14 @@ export class DindLoader implements Loader {
   }
 
   async fill(request: BuildRequest, work: WorkFiles, context: Context): Promise<Result<Filled>> {
+    const expected = await checkEngine(request, this.#options.builderPlatform, context);
+    if (!expected.ok) return expected;
     const outer = await this.#outer.found(context.signal);
     if (!outer.ok) return outer;
     const { size, headroom } = request.wanted.partition;
     let bytes = workingSize(size, request.content, headroom);
     for (let growth = 0; ; growth++) {
-      const filled = await this.#fillOnce(request, work, bytes, context);
+      const filled = await this.#fillOnce(request, work, bytes, expected.value, context);
       if (filled.ok || filled.failure.reason !== 'no-space') return filled;
       if (filled.failure.where !== DATA_IMAGE) return filled;
       if (size !== 'auto' || growth === GROWTHS)
@@ -91,6 +95,8 @@ export class DindLoader implements Loader {
     prepare: () => Promise<Result<void>>,
     context: Context,
   ): Promise<Result<void>> {
+    const expected = await checkEngine(request, this.#options.builderPlatform, context);
+    if (!expected.ok) return expected;
     const undo = new Undo(context.report);
     try {
       const [image, prepared] = await Promise.all([
@@ -103,6 +109,7 @@ export class DindLoader implements Loader {
         outer: this.#outer,
         image: image.value,
         privileged: this.#options.privileged,
+        expected: expected.value,
       };
       const changed = await inEngine(
         options,
@@ -115,7 +122,7 @@ export class DindLoader implements Loader {
           const done = await changeImages(changes, request.store, engine, watched);
           if (!done.ok) return done;
           context.report({ type: 'step', step: 'check images' });
-          return checkImages(request.pins.images, engine, watched);
+          return checkImages(request.pins.images, request.store, engine, watched);
         },
       );
       if (!changed.ok) return changed;
@@ -123,13 +130,19 @@ export class DindLoader implements Loader {
       await undo.run();
     }
     context.report({ type: 'step', step: 'scrub' });
-    return scrub(work.image, request.wanted.partition.dataRoot, context);
+    return scrub(
+      work.image,
+      request.wanted.partition.dataRoot,
+      request.wanted.engine.store,
+      context,
+    );
   }
 
   async #fillOnce(
     request: BuildRequest,
     work: WorkFiles,
     bytes: number,
+    expected: ExpectedEngine,
     context: Context,
   ): Promise<Result<Filled>> {
     const undo = new Undo(context.report);
@@ -137,7 +150,7 @@ export class DindLoader implements Loader {
       // Of the attempt before, which was too small.
       for (const path of [work.image, join(work.directory, 'run')])
         await rm(path, { recursive: true, force: true });
-      return await this.#fillWith(undo, request, work, bytes, context);
+      return await this.#fillWith(undo, request, work, bytes, expected, context);
     } finally {
       await undo.run();
     }
@@ -148,6 +161,7 @@ export class DindLoader implements Loader {
     request: BuildRequest,
     work: WorkFiles,
     bytes: number,
+    expected: ExpectedEngine,
     context: Context,
   ): Promise<Result<Filled>> {
     const { partition } = request.wanted;
@@ -179,6 +193,7 @@ export class DindLoader implements Loader {
         mountPoint,
         runDirectory: join(work.directory, 'run'),
         dataRoot: partition.dataRoot,
+        expected,
         label: formatLabel(work.directory),
         privileged: this.#options.privileged,
       },
@@ -191,7 +206,7 @@ export class DindLoader implements Loader {
     const loaded = await loadImages(request.pins.images, request.store, engine.value, context);
     if (!loaded.ok) return loaded;
     step('check images');
-    const checked = await checkImages(request.pins.images, engine.value, context);
+    const checked = await checkImages(request.pins.images, request.store, engine.value, context);
     if (!checked.ok) return checked;
     step('stop engine');
     const stopped = await engine.value.stop();
@@ -201,7 +216,7 @@ export class DindLoader implements Loader {
     if (!unmounted.ok) return unmounted;
 
     step('scrub');
-    const scrubbed = await scrub(work.image, partition.dataRoot, context);
+    const scrubbed = await scrub(work.image, partition.dataRoot, expected.store, context);
     if (!scrubbed.ok) return scrubbed;
     const finished = await finishFileSystem(request, work, context);
     if (!finished.ok) return finished;

@@ -1,17 +1,22 @@
 import { join } from 'node:path';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Readable } from 'node:stream';
+import type { EngineStore } from '../../model/bundle.ts';
 import type { Context } from '../../model/event.ts';
 import type { Failure } from '../../model/failure.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
+import type { Platform } from '../../model/platform.ts';
 import { interruption } from '../../store/file-failure.ts';
 import type { ContainerEngine, ContainerState } from '../../tools/container-engine.ts';
-import type { EngineApi, EngineVersion } from '../../tools/engine-api.ts';
-import { openEngineApi } from '../../tools/engine-api.ts';
+import type { ApiFailure, EngineApi, EngineVersion } from '../../tools/engine-api.ts';
+import { isApi, openEngineApi } from '../../tools/engine-api.ts';
 import { DATA_IMAGE } from '../loader.ts';
 import type { Undo } from '../undo.ts';
 import { engineRights } from './rights.ts';
+import type { ExpectedEngine } from './check-engine.ts';
+import { confirmEngine } from './check-engine.ts';
 import { daemonFiles, daemonArguments } from './daemons.ts';
 import { watchForSilence } from './watch-for-silence.ts';
 
@@ -38,6 +43,8 @@ export interface EngineContainerOptions {
   readonly runDirectory: string;
   /** Relative to the mount point. */
   readonly dataRoot: string;
+  /** What it is to keep images in, and what it should turn out to be. */
+  readonly expected: ExpectedEngine;
   readonly label: string;
   /** Gives the container every right, for hosts whose engine allows no less. */
   readonly privileged: boolean;
@@ -47,6 +54,9 @@ export interface EngineContainerOptions {
 export class EngineContainer {
   readonly api: EngineApi;
   readonly version: EngineVersion;
+  readonly store: EngineStore;
+  /** False where it keeps images packed. */
+  readonly unpacks: boolean;
   readonly #outer: ContainerEngine;
   readonly #id: string;
   readonly #forget: () => Promise<Result<void>>;
@@ -56,12 +66,15 @@ export class EngineContainer {
     id: string,
     api: EngineApi,
     version: EngineVersion,
+    { store, unpack }: ExpectedEngine,
     forget: () => Promise<Result<void>>,
   ) {
     this.#outer = outer;
     this.#id = id;
     this.api = api;
     this.version = version;
+    this.store = store;
+    this.unpacks = unpack;
     this.#forget = forget;
   }
 
@@ -73,7 +86,8 @@ export class EngineContainer {
     context: Context,
   ): Promise<Result<EngineContainer>> {
     await mkdir(options.runDirectory);
-    for (const [file, text] of Object.entries(daemonFiles(options.dataRoot)))
+    const { dataRoot, expected } = options;
+    for (const [file, text] of Object.entries(daemonFiles({ dataRoot, ...expected })))
       await writeFile(join(options.runDirectory, file), text);
     // By name, so that it can be taken back even when we are interrupted before we hear its ID.
     const name = `stowage-${process.pid}-${Date.now().toString(36)}`;
@@ -102,7 +116,26 @@ export class EngineContainer {
     }
     const version = await api.version();
     if (!version.ok) return fail(await died(outer, name, 'starting', version.failure.detail));
-    return ok(new EngineContainer(outer, name, api, version.value, forget));
+    const confirmed = await confirmEngine(api, version.value.version, expected);
+    if (confirmed.ok)
+      return ok(new EngineContainer(outer, name, api, version.value, expected, forget));
+    return confirmed.failure.reason === 'api-failed'
+      ? fail(await died(outer, name, 'starting', confirmed.failure.detail))
+      : fail(confirmed.failure);
+  }
+
+  /**
+   * Streams an archive of one image into the engine, which unpacks it for whatever platform it is, if this one can:
+   * containerd's store unpacks a foreign one only when it is named, which API 1.48 can; check-images.ts sees to the
+   * rest. overlay2 knows no platforms there.
+   */
+  load(
+    archive: Readable,
+    platform: Platform | undefined,
+    signal?: AbortSignal,
+  ): Promise<Result<readonly string[], ApiFailure>> {
+    const named = this.store === 'containerd' && this.unpacks && isApi(this.version, 1, 48);
+    return this.api.load(archive, signal, named ? platform : undefined);
   }
 
   /** Why a call failed: the daemon's end with its last words where it has ended, else undefined. */
@@ -174,6 +207,8 @@ function runArguments(name: string, options: EngineContainerOptions): string[] {
     '--tmpfs=/var/lib/docker',
     '--tmpfs=/run',
     '--tmpfs=/tmp',
+    // Docker before 23 writes a key of its own there.
+    '--tmpfs=/etc/docker',
     // On two cores unpacking in the daemon beats a second process for each layer.
     '--env=CONTAINERD_DISABLE_PIGZ=1',
     '--entrypoint=/bin/sh',

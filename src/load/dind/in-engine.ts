@@ -8,6 +8,7 @@ import { mountImage, unmountImage } from '../../tools/mount.ts';
 import type { BuildRequest, WorkFiles } from '../loader.ts';
 import type { Undo } from '../undo.ts';
 import { mountPointOf } from '../work-directory.ts';
+import type { ExpectedEngine } from './check-engine.ts';
 import { EngineContainer } from './engine-container.ts';
 import { formatLabel } from './reap.ts';
 
@@ -16,6 +17,7 @@ export interface EngineOptions {
   /** The dind image's ID in the outer engine. */
   readonly image: string;
   readonly privileged: boolean;
+  readonly expected: ExpectedEngine;
 }
 
 /**
@@ -50,6 +52,7 @@ export async function inEngine(
       dataRoot: request.wanted.partition.dataRoot,
       label: formatLabel(files.directory),
       privileged: options.privileged,
+      expected: options.expected,
     },
     undo,
     context,

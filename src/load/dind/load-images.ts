@@ -14,6 +14,7 @@ import type { Store } from '../../store/store.ts';
 import { brokenBlob } from '../broken-blob.ts';
 import type { EngineContainer } from './engine-container.ts';
 import { loadFailure } from './load-failure.ts';
+import { statedPlatform } from './stated-platform.ts';
 
 /** Archives that are read into the engine at once. */
 const IMPORTS = 2;
@@ -81,15 +82,17 @@ async function loadImage(planned: PlannedLoad, loading: Loading): Promise<Result
   const isRead = new Gate();
   const mayEnd = new Gate();
   const archive = hybridArchive([image], (digest) => store.blobPath(digest), {
-    without: planned.borrowed,
+    // overlay2 looks at every layer that the archive's manifest.json names, needed or not.
+    ...(engine.store === 'containerd' ? { without: planned.borrowed } : {}),
     beforeEnd: () => {
       isRead.open();
       return mayEnd.opened;
     },
   });
+  const platform = await statedPlatform(store, image);
   const sent = await loading.imports(async () => {
     if (signal.aborted) return undefined;
-    const reply = engine.api.load(archive, AbortSignal.any([signal, timeout.signal]));
+    const reply = engine.load(archive, platform, AbortSignal.any([signal, timeout.signal]));
     await within(deadline, timeout, Promise.race([isRead.opened, reply]));
     return { reply };
   });
@@ -115,7 +118,8 @@ async function loadImage(planned: PlannedLoad, loading: Loading): Promise<Result
     });
   if (!loaded.ok) return fail(await loadFailure(name, loaded.failure, engine));
   // A load that could not unpack still succeeds and only says so (moby#48293).
-  const complaint = loaded.value.find((line) => /error unpacking|no space left/i.test(line));
+  const complaints = engine.unpacks ? /error unpacking|no space left/i : /no space left/i;
+  const complaint = loaded.value.find((line) => complaints.test(line));
   if (complaint !== undefined)
     return fail(await loadFailure(name, { reason: 'api-failed', detail: complaint }, engine));
   context.report({

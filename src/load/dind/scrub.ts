@@ -1,3 +1,4 @@
+import type { EngineStore } from '../../model/bundle.ts';
 import type { Context } from '../../model/event.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
@@ -9,15 +10,31 @@ import { removeTrees } from '../../tools/debugfs-remove.ts';
  * devices alike or tell of the builder: engine-id, network and buildkit databases, sockets, locks, logs.
  * A value of `true` keeps the whole directory.
  */
-const KEPT: Kept = {
+const KEPT: Readonly<Record<EngineStore, Kept>> = {
   containerd: {
-    daemon: {
-      'io.containerd.content.v1.content': { blobs: true },
-      'io.containerd.metadata.v1.bolt': { 'meta.db': true },
-      'io.containerd.snapshotter.v1.overlayfs': { 'metadata.db': true, snapshots: true },
+    containerd: {
+      daemon: {
+        'io.containerd.content.v1.content': { blobs: true },
+        'io.containerd.metadata.v1.bolt': { 'meta.db': true },
+        'io.containerd.snapshotter.v1.overlayfs': { 'metadata.db': true, snapshots: true },
+      },
     },
   },
+  // Not imagedb/metadata, which says when an image was tagged, and what pulls (distribution) and containers leave.
+  overlay2: {
+    image: {
+      overlay2: {
+        'repositories.json': true,
+        imagedb: { content: { sha256: true } },
+        layerdb: { sha256: true },
+      },
+    },
+    overlay2: true,
+  },
 };
+
+/** What overlay2 leaves among the layers where quotas are to be had. */
+const IN_DRIVER = 'backingFsBlockDev';
 
 interface Kept {
   readonly [name: string]: true | Kept;
@@ -27,11 +44,18 @@ interface Kept {
 export async function scrub(
   image: string,
   dataRoot: string,
+  store: EngineStore,
   context: Context,
 ): Promise<Result<void>> {
-  const found = await strangers(image, `/${dataRoot}`, KEPT, context.signal);
+  const found = await strangers(image, `/${dataRoot}`, KEPT[store], context.signal);
   if (!found.ok) return found;
-  return removeTrees(image, found.value, context.signal);
+  const trees = found.value;
+  if (store === 'overlay2') {
+    const driver = await listDirectory(image, `/${dataRoot}/overlay2`, context.signal);
+    if (driver.ok && driver.value.some(({ name }) => name === IN_DRIVER))
+      trees.push(`/${dataRoot}/overlay2/${IN_DRIVER}`);
+  }
+  return removeTrees(image, trees, context.signal);
 }
 
 async function strangers(
