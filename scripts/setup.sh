@@ -34,6 +34,7 @@ openssl         openssl          certificates of the registry with TLS
 htpasswd        apache2-utils    passwords of the registry with log-in
 getfattr        attr             extended attributes of trees and images
 setfacl         acl              access control lists of trees and images
+sfdisk          fdisk            disk images with partitions
 setcap          libcap2-bin      capabilities of files in trees and images
 bsdtar          libarchive-tools archives of another make than GNU tar
 zstd            zstd             compressed archives

@@ -3,6 +3,17 @@ import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { damaged, notWhatItShouldBe } from './damage.ts';
 
+/** What an open file can do, as a FileHandle does it. */
+export interface Readable {
+  read(
+    into: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number }>;
+  close(): Promise<void>;
+}
+
 /**
  * A file, or a stretch of one such as a partition, that is read at offsets which come from the file itself: nothing
  * outside is ever asked for. Block devices do too.
@@ -11,10 +22,10 @@ export class ImageFile {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
-  readonly #handle: FileHandle;
+  readonly #handle: Readable;
   readonly #start: number;
 
-  constructor(path: string, handle: FileHandle, start: number, size: number) {
+  constructor(path: string, handle: Readable, start: number, size: number) {
     this.path = path;
     this.size = size;
     this.#handle = handle;

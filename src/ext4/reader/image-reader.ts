@@ -1,7 +1,7 @@
 import type { Result } from '../../model/result.ts';
 import type { Stretch } from './content.ts';
 import { contentOf, targetOf } from './content.ts';
-import { attempt, attemptEach } from './damage.ts';
+import { attempt, attemptEach, damaged } from './damage.ts';
 import type { Listed } from './directory.ts';
 import { namesIn } from './directory.ts';
 import type { ImageFile } from './image-file.ts';
@@ -32,6 +32,12 @@ export class ImageReader {
     this.facts = superblock;
     this.#file = file;
     this.#volume = new Volume(file, superblock);
+  }
+
+  /** Throws `Unreadable`: for `openImage`. */
+  async checkRoot(): Promise<void> {
+    const { facts } = await readInode(this.#volume, ROOT);
+    if (facts.type !== 'directory') throw damaged(`its root is a ${facts.type}`);
   }
 
   async root(): Promise<Result<Inode>> {

@@ -1,8 +1,8 @@
 import type { Result } from '../../model/result.ts';
-import { fail, ok } from '../../model/result.ts';
+import { ok } from '../../model/result.ts';
 import type { Place } from '../partition.ts';
 import { findPlace } from '../partition.ts';
-import { attempt } from './damage.ts';
+import { attempt, Unreadable } from './damage.ts';
 import { openFile, type ImageFile } from './image-file.ts';
 import { ImageReader } from './image-reader.ts';
 import type { ImageFacts, Superblock } from './superblock.ts';
@@ -13,46 +13,41 @@ import { readSuperblock } from './superblock.ts';
  * Fails with `invalid-document` or `access-denied` for what can't be read or is no such thing, `partition-missing`,
  * `image-needs-recovery`, `image-unsupported`, `image-corrupt`.
  */
-export async function openImage(
-  path: string,
-  place: Place = { offset: 0 },
-): Promise<Result<ImageReader>> {
-  return withSuperblock(path, place, async (file, superblock) => {
-    if (superblock.needsRecovery) return fail({ reason: 'image-needs-recovery', image: path });
-    const reader = new ImageReader(file, superblock);
-    const root = await reader.root();
-    if (!root.ok) return root;
-    if (root.value.type !== 'directory')
-      return fail({ reason: 'image-corrupt', image: path, detail: 'its root is no directory' });
-    return ok(reader);
+export async function openImage(path: string, place?: Place): Promise<Result<ImageReader>> {
+  const file = await openFile(path);
+  return file.ok ? readImage(file.value, place) : file;
+}
+
+/** The same of an open file, which is closed unless it succeeds. */
+export async function readImage(file: ImageFile, place?: Place): Promise<Result<ImageReader>> {
+  const reader = await attempt(file.path, async () => {
+    const { part, superblock } = await findSuperblock(file, place);
+    if (superblock.needsRecovery) throw needsRecovery();
+    const reader = new ImageReader(part, superblock);
+    await reader.checkRoot();
+    return reader;
   });
+  if (!reader.ok) await file.close();
+  return reader;
 }
 
 /** What the superblock says, of a file system with a journal to be replayed too. Fails as `openImage` does. */
-export async function readFacts(
-  path: string,
-  place: Place = { offset: 0 },
-): Promise<Result<ImageFacts>> {
-  return withSuperblock(path, place, async (file, superblock) => {
-    await file.close();
-    return ok(superblock);
-  });
+export async function readFacts(path: string, place?: Place): Promise<Result<ImageFacts>> {
+  const file = await openFile(path);
+  if (!file.ok) return file;
+  const found = await attempt(path, () => findSuperblock(file.value, place));
+  await file.value.close();
+  return found.ok ? ok(found.value.superblock) : found;
 }
 
-/** The file is closed unless `use` succeeds. */
-async function withSuperblock<T>(
-  path: string,
-  place: Place,
-  use: (file: ImageFile, superblock: Superblock) => Promise<Result<T>>,
-): Promise<Result<T>> {
-  const opened = await openFile(path);
-  if (!opened.ok) return opened;
-  const file = opened.value;
-  const found = await attempt(path, async () => {
-    const part = await findPlace(file, place);
-    return { part, superblock: await readSuperblock(part) };
-  });
-  const used = found.ok ? await use(found.value.part, found.value.superblock) : found;
-  if (!used.ok) await file.close();
-  return used;
+async function findSuperblock(
+  file: ImageFile,
+  place: Place = { offset: 0 },
+): Promise<{ part: ImageFile; superblock: Superblock }> {
+  const part = await findPlace(file, place);
+  return { part, superblock: await readSuperblock(part) };
+}
+
+function needsRecovery(): Unreadable {
+  return new Unreadable((image) => ({ reason: 'image-needs-recovery', image }));
 }
