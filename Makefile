@@ -20,7 +20,7 @@ help:
 	@echo '              BUNDLE=bundle.yaml PLATFORM=linux/arm64 MACHINE=… take your own'
 	@echo 'make test     all checks and tests; installs what this machine lacks'
 	@echo 'make soak     the same with the full counts of rounds, cases and mutations'
-	@echo 'make bench    what fetching costs, against one image after the other: docs/benchmarks.md'
+	@echo 'make bench    what fetching and building cost, against the usual ways: docs/benchmarks.md'
 	@echo 'make build    dist/stowage.mjs'
 	@echo 'make lint     the linter, the formatter, the types'
 	@echo 'make format   lets the formatter and the linter mend what they can'
@@ -41,7 +41,7 @@ soak: test
 
 bench: setup-test
 	@$(MAKE) --no-print-directory build
-	@$(TSX) bench/fetch.ts
+	@status=0; for bench in fetch build; do echo "bench/$$bench" >&2; $(TSX) bench/$$bench.ts || status=1; done; exit $$status
 
 build: setup-build
 	@$(MAKE) --no-print-directory dist/stowage.mjs

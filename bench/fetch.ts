@@ -1,7 +1,5 @@
-import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
-import { cpus, release, totalmem } from 'node:os';
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeImage } from '../test/rig/image.ts';
 import { programOwner } from '../test/rig/owner.ts';
@@ -11,6 +9,18 @@ import { push } from '../test/rig/publish.ts';
 import { startRegistry } from '../test/rig/registry.ts';
 import { STOWAGE } from '../test/rig/stowage.ts';
 import { temporaryTree } from '../test/rig/temporary-tree.ts';
+import {
+  machine,
+  median,
+  megabytes,
+  program,
+  say,
+  seconds,
+  stowage as runStowage,
+  table,
+  timed,
+  writeBundle,
+} from './measure.ts';
 import { pushLargeImage, pushSevenImages } from './seven-images.ts';
 
 /**
@@ -35,6 +45,8 @@ try {
 async function bench(): Promise<void> {
   const platform = machinePlatform();
   const directory = temporaryTree(owner);
+  const environment = { home: temporaryTree(owner) };
+  const stowage = (...args: readonly string[]) => runStowage(environment, ...args);
   const registry = await startRegistry(owner);
   say('making and publishing the images');
   const seven = await pushSevenImages(registry, platform, QUICK ? 0.1 : 1);
@@ -71,7 +83,7 @@ async function bench(): Promise<void> {
   const node: number[] = [];
   const warm: number[] = [];
   for (let round = 0; round < WARM_ROUNDS; round++) {
-    node.push((await program(process.execPath, ['-e', '0'])).seconds);
+    node.push((await program(environment, process.execPath, ['-e', '0'])).seconds);
     warm.push((await stowage('fetch', ...bundle.arguments, '-s', store)).seconds);
   }
   const requests = (await registry.requests()).length;
@@ -104,7 +116,9 @@ async function bench(): Promise<void> {
       ],
     ]),
   );
-  process.stdout.write(`\n${machine()}\n`);
+  process.stdout.write(
+    `\n${machine()}; median of ${ROUNDS} (cold) and ${WARM_ROUNDS} (warm) rounds, registry on loopback.\n`,
+  );
   const broken =
     requests !== 0 ||
     gets !== seven.layers + seven.images.size + 2 ||
@@ -127,94 +141,4 @@ async function oneByOne(host: string, names: readonly string[], directory: strin
     await must('cp', [temporary, join(directory, `${name}.tar`)]);
     await rm(temporary);
   }
-}
-
-interface Run {
-  readonly seconds: number;
-  /** Bytes: the process's own peak, without the programs that it runs. */
-  readonly peak: number;
-}
-
-function stowage(...args: readonly string[]): Promise<Run> {
-  return program(process.execPath, [STOWAGE, ...args]);
-}
-
-async function program(file: string, args: readonly string[]): Promise<Run> {
-  const started = performance.now();
-  const child = spawn(file, args, {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { PATH: process.env['PATH'], HOME: temporaryTree(owner), LC_ALL: 'C' },
-  });
-  let errors = '';
-  child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
-  let peak = 0;
-  const watch = setInterval(() => {
-    peak = Math.max(peak, peakOf(child.pid ?? 0));
-  }, 20);
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  clearInterval(watch);
-  if (code !== 0) throw new Error(`${[file, ...args].join(' ')} ended with ${code}:\n${errors}`);
-  return { seconds: (performance.now() - started) / 1000, peak };
-}
-
-/** proc(5): VmHWM, the peak resident set size, in kB. */
-function peakOf(pid: number): number {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
-  } catch {
-    return 0;
-  }
-}
-
-async function writeBundle(
-  directory: string,
-  name: string,
-  images: readonly (readonly [string, string])[],
-): Promise<{ readonly arguments: readonly string[] }> {
-  const host = /docker:\/\/([^/]+)/.exec(images[0]?.[1] ?? '')?.[1] ?? '';
-  const path = join(directory, `${name}.yaml`);
-  const lines = [
-    'stowage: 1',
-    'partition: { label: bench, size: auto }',
-    `engine: { version: "28.5.2", dind: "docker://${host}/library/docker:28.5.2-dind" }`,
-    'images:',
-    ...images.map(([image, from]) => `  ${image}: { from: "${from}" }`),
-  ];
-  await writeFile(path, `${lines.join('\n')}\n`);
-  return { arguments: ['-b', path, '-p', join(directory, `${name}.json`)] };
-}
-
-async function timed(work: () => Promise<void>): Promise<number> {
-  const started = performance.now();
-  await work();
-  return (performance.now() - started) / 1000;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
-}
-
-function seconds(value: number): string {
-  return `${value.toFixed(2)} s`;
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.round(bytes / 1e6)} MB`;
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
-  const [head = [], ...body] = rows;
-  return `${line(head)}|---|---|---|\n${body.map(line).join('')}`;
-}
-
-function machine(): string {
-  const [cpu] = cpus();
-  return `${cpus().length} × ${cpu?.model.trim() ?? 'unknown'}, ${megabytes(totalmem())} memory, Linux ${release()}, Node ${process.versions.node}; median of ${ROUNDS} (cold) and ${WARM_ROUNDS} (warm) rounds, registry on loopback.`;
-}
-
-function say(text: string): void {
-  process.stderr.write(`${text}\n`);
 }

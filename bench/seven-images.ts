@@ -15,6 +15,8 @@ import { temporaryTree } from '../test/rig/temporary-tree.ts';
  */
 export interface SevenImages {
   readonly images: ReadonlyMap<string, Image>;
+  /** The layer that all share. */
+  readonly base: Layer;
   /** Bytes of all blobs, each once. */
   readonly uniqueBytes: number;
   /** Bytes of the blobs of each image, summed: what one download an image moves. */
@@ -67,11 +69,25 @@ export async function pushSevenImages(
     }
   return {
     images,
+    base,
     uniqueBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0),
     separateBytes,
     layers: new Set([...images.values()].flatMap((image) => image.layers.map((l) => l.digest)))
       .size,
   };
+}
+
+/** Publishes `bench/dns:2`: dns as of the next release, all its own layers changed. */
+export async function pushNextDns(
+  registry: Registry,
+  platform: string,
+  { base }: SevenImages,
+  scale = 1,
+): Promise<void> {
+  const layers = [base];
+  for (const [index, megabytes] of (OWN['dns'] ?? []).entries())
+    layers.push(await makeLayer(filesOf(8_000 + index, Math.floor(megabytes * MEGABYTE * scale))));
+  await push(registry, 'bench/dns:2', await makeImage({ platform, layers }));
 }
 
 /**

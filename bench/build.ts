@@ -1,0 +1,307 @@
+import { existsSync } from 'node:fs';
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { dindImage } from '../test/rig/dind-image.ts';
+import type { OuterEngine } from '../test/rig/engine.ts';
+import { startEngine } from '../test/rig/engine.ts';
+import { programOwner } from '../test/rig/owner.ts';
+import { PeakDisk } from '../test/rig/peak-disk.ts';
+import { machinePlatform } from '../test/rig/platform.ts';
+import { asRoot, must } from '../test/rig/process.ts';
+import { pushFrom } from '../test/rig/publish.ts';
+import type { Registry } from '../test/rig/registry.ts';
+import { startRegistry } from '../test/rig/registry.ts';
+import { STOWAGE } from '../test/rig/stowage.ts';
+import { temporaryTree } from '../test/rig/temporary-tree.ts';
+import type { Run } from './measure.ts';
+import {
+  machine,
+  median,
+  megabytes,
+  program,
+  say,
+  seconds,
+  stowage as runStowage,
+  table,
+  writeBundle,
+} from './measure.ts';
+import { pushNextDns, pushSevenImages } from './seven-images.ts';
+
+/**
+ * What a build costs from bundle to data image, against HAOS's way (haos-way.sh) and against the fastest loading by
+ * hand (by-hand.sh), on the same machine, engine and data in one run: docs/benchmarks.md. Ends with 1 where a promise
+ * is broken. `--quick` takes a tenth of the data and promises nothing of the times.
+ */
+const QUICK = process.argv.includes('--quick');
+const ROUNDS = QUICK ? 1 : 5;
+const SCALE = QUICK ? 0.1 : 1;
+/** Rounds with nothing to do, which take a moment each. */
+const IDLE_ROUNDS = QUICK ? 3 : 11;
+
+const PROMISES = {
+  cold: 1.4,
+  warm: 1.25,
+  byHand: 1.15,
+  oneChanged: 4,
+  nothing: 0.25,
+  memory: 150_000_000,
+  disk: 64 * 1024 * 1024,
+};
+
+/** The ways by hand: archives loaded at once, and how the daemons are started. */
+const BY_HAND = [
+  ['2', 'together'],
+  ['7', 'together'],
+  ['3', 'apart'],
+  ['7', 'apart'],
+] as const;
+
+if (!existsSync(STOWAGE)) throw new Error('dist/stowage.mjs is missing: run `make build`');
+const owner = programOwner();
+try {
+  await bench();
+} finally {
+  await owner.end();
+}
+
+interface Place {
+  readonly directory: string;
+  readonly registry: Registry;
+  readonly engine: OuterEngine;
+  /** The dind image's name in the engine. */
+  readonly dind: string;
+  readonly names: readonly string[];
+  readonly stowage: (...args: readonly string[]) => Promise<Run>;
+  readonly shell: (script: string, ...args: readonly string[]) => Promise<number>;
+}
+
+async function bench(): Promise<void> {
+  const platform = machinePlatform();
+  const directory = temporaryTree(owner);
+  const registry = await startRegistry(owner);
+  const engine = await startEngine(owner);
+  const dind = await dindImage(say);
+  say('making and publishing the images');
+  await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
+  const seven = await pushSevenImages(registry, platform, SCALE);
+  await pushNextDns(registry, platform, seven, SCALE);
+  await engine.load(dind);
+  const environment = { home: temporaryTree(owner), engine: engine.host };
+  const place: Place = {
+    ...{ directory, registry, engine, dind: dind.name },
+    names: [...seven.images.keys()],
+    stowage: (...args) => runStowage(environment, ...args),
+    shell: async (script, ...args) => {
+      const [file, all] = asRoot('env', [
+        ...[`DOCKER_HOST=${engine.host}`, join(import.meta.dirname, script), ...args],
+      ]);
+      return (await program(environment, file, all)).seconds;
+    },
+  };
+
+  const from = (tags: Readonly<Record<string, string>>) =>
+    place.names.map(
+      (name) => [name, `docker://${registry.host}/bench/${name}:${tags[name] ?? '1'}`] as const,
+    );
+  const first = await writeBundle(directory, 'first', from({}));
+  const next = await writeBundle(directory, 'next', from({ dns: '2' }));
+  for (const bundle of [first, next])
+    await place.stowage('pin', ...bundle.arguments, '--platform', platform);
+
+  await fetchArchives(place);
+  const theirs: Job[] = [];
+  const ours: OurJob[] = [];
+  const byHand = new Map<string, number[]>();
+  // In turns, so that what else the machine does meanwhile is the same to all.
+  for (let round = 0; round < ROUNDS; round++) {
+    theirs.push(await theirWay(place));
+    ours.push(await ourWay(place, first.arguments));
+    for (const [way, took] of await byHandWays(place))
+      byHand.set(way, [...(byHand.get(way) ?? []), took]);
+  }
+  const reuse = await reusing(place, first.arguments, next.arguments);
+  report({ theirs, ours, byHand, ...reuse });
+}
+
+/** Seconds of a whole job, with an empty and with a filled directory of downloads. */
+interface Job {
+  readonly cold: number;
+  readonly warm: number;
+}
+
+async function theirWay(place: Place): Promise<Job> {
+  const output = join(place.directory, 'haos.ext4');
+  const downloads = join(place.directory, 'downloads');
+  await mkdir(downloads);
+  const names = place.names.map((name) => `bench/${name}`);
+  const job = () =>
+    place.shell('haos-way.sh', downloads, output, place.dind, place.registry.host, ...names);
+  const cold = await job();
+  const warm = await job();
+  say(`  HAOS's way: cold ${seconds(cold)}, warm ${seconds(warm)}`);
+  await rm(downloads, { recursive: true });
+  await rm(output);
+  return { cold, warm };
+}
+
+interface OurJob extends Job {
+  /** The warm one's build. */
+  readonly build: Run;
+  /** Bytes beside what the data image itself takes, at the worst moment. */
+  readonly peakDisk: number;
+}
+
+/** Fetch and build, as the make files call them, with nothing to reuse but, warm, the store. */
+async function ourWay(place: Place, bundle: readonly string[]): Promise<OurJob> {
+  const store = join(place.directory, 'store');
+  const out = join(place.directory, 'out');
+  const output = join(out, 'data.ext4');
+  await rm(store, { recursive: true, force: true });
+  const job = async () => {
+    await rm(out, { recursive: true, force: true });
+    await mkdir(out);
+    const fetched = await place.stowage('fetch', ...bundle, '-s', store);
+    const disk = new PeakDisk(out);
+    const built = await place.stowage(
+      ...['build', ...bundle, '-s', store, '-o', output, '--from-scratch', '--log', 'json'],
+    );
+    const most = await disk.stop();
+    return { both: fetched.seconds + built.seconds, built, most };
+  };
+  const cold = await job();
+  const warm = await job();
+  say(`  stowage: cold ${seconds(cold.both)}, warm ${seconds(warm.both)}`);
+  const { blocks } = await stat(output);
+  return {
+    cold: cold.both,
+    warm: warm.both,
+    build: warm.built,
+    peakDisk: Math.max(cold.most, warm.most) - blocks * 512,
+  };
+}
+
+/** How long a build was at each step. */
+function stepsOf({ lines }: Run): (readonly [string, number])[] {
+  const begun = lines.flatMap(({ after, text }) => {
+    const event = JSON.parse(text) as { type: string; step?: string };
+    if (event.type === 'built') return [{ name: 'end', after }];
+    return event.type === 'step' ? [{ name: event.step ?? '', after }] : [];
+  });
+  return [
+    ['start', begun[0]?.after ?? 0],
+    ...begun
+      .slice(0, -1)
+      .map(({ name, after }, index) => [name, (begun[index + 1]?.after ?? 0) - after] as const),
+  ];
+}
+
+async function fetchArchives(place: Place): Promise<void> {
+  const archives = join(place.directory, 'archives');
+  await mkdir(archives);
+  for (const name of place.names) {
+    const source = `${place.registry.host}/bench/${name}:1`;
+    await must('skopeo', [
+      ...['--insecure-policy', 'copy', '--quiet', '--src-tls-verify=false'],
+      ...[`docker://${source}`, `oci-archive:${join(archives, `${name}.tar`)}:${source}`],
+    ]);
+  }
+}
+
+async function byHandWays(place: Place): Promise<ReadonlyMap<string, number>> {
+  const archives = join(place.directory, 'archives');
+  const output = join(place.directory, 'hand.ext4');
+  const times = new Map<string, number>();
+  for (const [atOnce, daemons] of BY_HAND) {
+    const way = `${atOnce} at once, daemons ${daemons}`;
+    const took = await place.shell('by-hand.sh', archives, output, place.dind, atOnce, daemons);
+    times.set(way, took);
+    say(`  by hand, ${way}: ${seconds(took)}`);
+    await rm(output);
+  }
+  return times;
+}
+
+/** Builds of an output that is there: one image of seven has changed, and nothing has. */
+async function reusing(
+  place: Place,
+  first: readonly string[],
+  next: readonly string[],
+): Promise<{ readonly changed: readonly number[]; readonly nothing: readonly number[] }> {
+  const output = join(place.directory, 'out', 'data.ext4');
+  const store = ['-s', join(place.directory, 'store')];
+  await place.stowage('fetch', ...next, ...store);
+  const changed: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const bundle = round % 2 === 0 ? next : first;
+    const run = await place.stowage('build', ...bundle, ...store, '-o', output, '--no-share');
+    changed.push(run.seconds);
+    say(`  one image changed: ${seconds(run.seconds)}`);
+  }
+  const last = ROUNDS % 2 === 1 ? next : first;
+  const nothing: number[] = [];
+  for (let round = 0; round < IDLE_ROUNDS; round++)
+    nothing.push((await place.stowage('build', ...last, ...store, '-o', output)).seconds);
+  return { changed, nothing };
+}
+
+interface Measured {
+  readonly theirs: readonly Job[];
+  readonly ours: readonly OurJob[];
+  readonly byHand: ReadonlyMap<string, readonly number[]>;
+  readonly changed: readonly number[];
+  readonly nothing: readonly number[];
+}
+
+function report({ theirs, ours, byHand, ...reuse }: Measured): void {
+  const theirCold = median(theirs.map((job) => job.cold));
+  const theirWarm = median(theirs.map((job) => job.warm));
+  const ourCold = median(ours.map((job) => job.cold));
+  const ourWarm = median(ours.map((job) => job.warm));
+  const build = median(ours.map((job) => job.build.seconds));
+  const fastest = Math.min(...[...byHand.values()].map(median));
+  const changed = theirWarm / median(reuse.changed);
+  const nothing = median(reuse.nothing);
+  const peakMemory = Math.max(...ours.map((job) => job.build.peak));
+  const peakDisk = Math.max(...ours.map((job) => job.peakDisk));
+  const middle = ours.find((job) => job.build.seconds === build)?.build;
+  if (middle === undefined) throw new Error('no median');
+  process.stdout.write(
+    table([
+      ['', 'measured', 'promised'],
+      ["HAOS's way, cold", seconds(theirCold), ''],
+      ['`stowage fetch` and `build`, cold', seconds(ourCold), ''],
+      ['times faster', (theirCold / ourCold).toFixed(2), `≥ ${PROMISES.cold}`],
+      ["HAOS's way, warm", seconds(theirWarm), ''],
+      ['`stowage fetch` and `build`, warm', seconds(ourWarm), ''],
+      ['times faster', (theirWarm / ourWarm).toFixed(2), `≥ ${PROMISES.warm}`],
+      ...[...byHand].map(([way, times]) => [`loading by hand, ${way}`, seconds(median(times)), '']),
+      ['`stowage build`, warm', seconds(build), ''],
+      ['of the fastest by hand', (build / fastest).toFixed(2), `≤ ${PROMISES.byHand}`],
+      ['one image of seven changed', seconds(median(reuse.changed)), ''],
+      ["times faster than HAOS's way", changed.toFixed(2), `≥ ${PROMISES.oneChanged}`],
+      ['nothing changed', seconds(nothing), `< ${PROMISES.nothing} s`],
+      ['peak memory', megabytes(peakMemory), `< ${megabytes(PROMISES.memory)}`],
+      [
+        "peak disk beside the image's own content",
+        megabytes(peakDisk),
+        `≤ ${megabytes(PROMISES.disk)}`,
+      ],
+    ]),
+  );
+  process.stdout.write(
+    `\n${table([
+      ['step of the warm build', 'takes'],
+      ...stepsOf(middle).map(([name, took]) => [name, seconds(took)]),
+    ])}\n${machine()}; medians of ${ROUNDS} rounds, of ${IDLE_ROUNDS} with nothing changed; registry on loopback.\n`,
+  );
+  const kept =
+    peakMemory < PROMISES.memory &&
+    peakDisk <= PROMISES.disk &&
+    (QUICK ||
+      (theirCold / ourCold >= PROMISES.cold &&
+        theirWarm / ourWarm >= PROMISES.warm &&
+        build / fastest <= PROMISES.byHand &&
+        changed >= PROMISES.oneChanged &&
+        nothing < PROMISES.nothing));
+  process.exitCode = kept ? 0 : 1;
+}
