@@ -1,8 +1,9 @@
 import type { Stats } from 'node:fs';
-import { constants } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, open as openCallback } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { addAbortSignal } from 'node:stream';
+import { promisify } from 'node:util';
 import type { Context } from '../model/event.ts';
 import { errorCode, fileFailure } from '../model/file-failure.ts';
 import type { Result } from '../model/result.ts';
@@ -13,6 +14,8 @@ import { archiveItems } from './archive-items.ts';
 import { directoryItems } from './directory-items.ts';
 import { readChunks } from './read-chunks.ts';
 import type { TreeItem } from './tree-item.ts';
+
+const open = promisify(openCallback);
 
 export type InputKind = 'archive' | 'directory' | 'standard input';
 
@@ -56,22 +59,19 @@ async function openArchive(
   try {
     const file = await open(input, constants.O_RDONLY);
     // To read from a pipe may take for ever, and only a stream can be told to stop.
-    if ((await file.stat()).isFIFO())
-      return ok(addAbortSignal(signal, new Socket({ fd: file.fd, writable: false })));
+    if (fstatSync(file).isFIFO())
+      return ok(addAbortSignal(signal, new Socket({ fd: file, writable: false })));
     return ok(closing(file));
   } catch (error) {
     return fail(fileFailure(error, input, 'reading the archive'));
   }
 }
 
-async function* closing(file: {
-  readonly fd: number;
-  close(): Promise<void>;
-}): AsyncGenerator<Uint8Array, void> {
+async function* closing(file: number): AsyncGenerator<Uint8Array, void> {
   try {
-    yield* readChunks(file.fd);
+    yield* readChunks(file);
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
