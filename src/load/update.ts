@@ -3,7 +3,7 @@ import type { Result } from '../model/result.ts';
 import { ok } from '../model/result.ts';
 import type { Changes } from '../plan/changes.ts';
 import { copyImage, discardFree, growFileSystem, setLabel } from '../tools/copy-image.ts';
-import { removeTrees } from '../tools/debugfs-remove.ts';
+import { removeTrees } from './remove-trees.ts';
 import { contentOf } from './content.ts';
 import { finishFileSystem } from './finish.ts';
 import type { BuildRequest, Loader, WorkFiles } from './loader.ts';

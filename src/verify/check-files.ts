@@ -1,5 +1,5 @@
 import type { FilePin } from '../model/pins.ts';
-import type { DirectoryEntry } from '../tools/debugfs.ts';
+import type { DirectoryEntry } from '../ext4/reader/at-path.ts';
 import type { Inspection } from './inspection.ts';
 
 /** What mke2fs makes. */

@@ -1,18 +1,25 @@
 import type { Context } from '../model/event.ts';
+import { interruption } from '../model/file-failure.ts';
 import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
-import type { DirectoryEntry, ReadFailure } from '../tools/debugfs.ts';
-import { hashFile, listDirectory, readFile, readLink, statPath } from '../tools/debugfs.ts';
+import type { DirectoryEntry, ReadFailure } from '../ext4/reader/at-path.ts';
+import { hashAt, inodeAt, linkAt, listAt, readAt } from '../ext4/reader/at-path.ts';
+import type { ImageReader } from '../ext4/reader/image-reader.ts';
+import { openImage } from '../ext4/reader/open-image.ts';
 import type { Digest } from '../model/digest.ts';
+
+/** The largest file that is read at once: a database of containerd's. */
+const READ_LIMIT = 256 * 1024 * 1024;
 
 /**
  * One look at a data image: every check adds what it finds, none stops another. What keeps us from looking at
- * all (no debugfs, no permission, a signal) is a failure instead; it ends the reading and is never a finding.
+ * all (no permission, an unknown feature, a signal) is a failure instead; it ends the reading and is never a finding.
  */
 export class Inspection {
   readonly image: string;
   readonly findings: string[] = [];
   readonly #context: Context;
+  #reader: Promise<Result<ImageReader>> | undefined;
   #failure: Failure | undefined;
 
   constructor(image: string, context: Context) {
@@ -34,30 +41,31 @@ export class Inspection {
 
   /** Undefined where it could not be read; `owner` begins the finding that says so. Paths are absolute. */
   async list(path: string, owner: string): Promise<DirectoryEntry[] | undefined> {
-    return this.#settle(owner, path, () => listDirectory(this.image, path, this.signal));
+    return this.#settle(owner, path, (reader) => listAt(reader, path));
   }
 
   async read(path: string, owner: string): Promise<Buffer | undefined> {
-    return this.#settle(owner, path, () => readFile(this.image, path, this.signal));
+    return this.#settle(owner, path, (reader) => readAt(reader, path, READ_LIMIT));
   }
 
   /** Whether there is anything at that path; what can't be looked at is told of by who reads it. */
   async exists(path: string): Promise<boolean> {
-    if (this.#failure !== undefined) return false;
-    const status = await statPath(this.image, path, this.signal);
-    return status.ok || status.failure.reason !== 'not-in-image';
+    const reader = await this.#open();
+    if (reader === undefined) return false;
+    const found = await inodeAt(reader, path);
+    return found.ok || found.failure.reason !== 'not-in-image';
   }
 
   /** Where a symbolic link leads. */
   async readLink(path: string, owner: string): Promise<string | undefined> {
-    return this.#settle(owner, path, () => readLink(this.image, path, this.signal));
+    return this.#settle(owner, path, (reader) => linkAt(reader, path));
   }
 
   async hash(
     path: string,
     owner: string,
   ): Promise<{ readonly size: number; readonly sha256: Digest } | undefined> {
-    return this.#settle(owner, path, () => hashFile(this.image, path, this.signal));
+    return this.#settle(owner, path, (reader) => hashAt(reader, path, this.signal));
   }
 
   /** A result of another tool on the image: what says that the image is bad is a finding, the rest a failure. */
@@ -68,27 +76,55 @@ export class Inspection {
     return undefined;
   }
 
+  /** Frees what was opened. Idempotent. */
+  async close(): Promise<void> {
+    const opened = await this.#reader;
+    this.#reader = undefined;
+    if (opened?.ok === true) await opened.value.close();
+  }
+
+  /** Undefined, with a failure or a finding made once, where the image can't be read at all. */
+  async #open(): Promise<ImageReader | undefined> {
+    if (this.#failure !== undefined) return undefined;
+    const isFirst = this.#reader === undefined;
+    this.#reader ??= openImage(this.image);
+    const opened = await this.#reader;
+    if (opened.ok) return opened.value;
+    if (isFirst) this.#readFailed('the file system', opened.failure);
+    return undefined;
+  }
+
   async #settle<T>(
     owner: string,
     path: string,
-    read: () => Promise<Result<T, ReadFailure>>,
+    read: (reader: ImageReader) => Promise<Result<T, ReadFailure>>,
   ): Promise<T | undefined> {
-    if (this.#failure !== undefined) return undefined;
-    const result = await read();
+    const reader = await this.#open();
+    if (reader === undefined) return undefined;
+    if (this.signal.aborted) {
+      this.#failure ??= interruption(this.signal);
+      return undefined;
+    }
+    const result = await read(reader);
     if (result.ok) return result.value;
-    const failure = result.failure;
+    const { failure } = result;
     if (failure.reason === 'not-in-image')
       this.find(
         failure.problem === 'missing'
           ? `${owner}: ${path} is missing`
           : `${owner}: ${path} is ${failure.problem}`,
       );
-    else if (failure.reason === 'tool-failed')
-      this.find(`${owner}: ${path} can't be read: ${failure.detail}`);
+    else this.#readFailed(owner, failure);
+    return undefined;
+  }
+
+  #readFailed(owner: string, failure: Failure): void {
+    if (failure.reason === 'image-corrupt') this.find(`${owner}: ${failure.detail}`);
     else if (failure.reason === 'invalid-document')
       this.find(`${owner}: ${failure.problems.map((problem) => problem.detail).join(', ')}`);
+    else if (failure.reason === 'image-needs-recovery')
+      this.find(`${owner}: the journal must be replayed before it can be read`);
     else this.#failure ??= failure;
-    return undefined;
   }
 }
 

@@ -2,7 +2,7 @@ import type { ContainerdPaths, ContainerdStore } from '../data-root/containerd-s
 import { containerdPaths, readContainerdStore } from '../data-root/containerd-store.ts';
 import type { Digest } from '../model/digest.ts';
 import { hexOf, parseDigest } from '../model/digest.ts';
-import type { DirectoryEntry } from '../tools/debugfs.ts';
+import type { DirectoryEntry } from '../ext4/reader/at-path.ts';
 import type { Inspection } from './inspection.ts';
 
 /** What the containerd store of a data image says of itself, and what lies on its disk. */

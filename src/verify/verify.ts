@@ -78,8 +78,11 @@ async function inspect(
   const inspection = new Inspection(image, context);
   const opened = await checkSuperblock(inspection, expected.label);
   if (!opened.ok) return opened;
-  inspection.settle(await checkFileSystem(image, 'read only', context.signal));
-  const summary = await checkContent(inspection, expected);
+  const [checked, summary] = await Promise.all([
+    checkFileSystem(image, 'read only', context.signal),
+    checkContent(inspection, expected).finally(() => inspection.close()),
+  ]);
+  inspection.settle(checked);
   if (inspection.failure !== undefined) return fail(inspection.failure);
   if (inspection.findings.length > 0)
     return fail({ reason: 'not-verified', image, findings: inspection.findings });

@@ -2,8 +2,10 @@ import type { EngineStore } from '../../model/bundle.ts';
 import type { Context } from '../../model/event.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
-import { listDirectory } from '../../tools/debugfs.ts';
-import { removeTrees } from '../../tools/debugfs-remove.ts';
+import { inodeAt, listAt } from '../../ext4/reader/at-path.ts';
+import type { ImageReader } from '../../ext4/reader/image-reader.ts';
+import { openImage } from '../../ext4/reader/open-image.ts';
+import { removeTrees } from '../remove-trees.ts';
 
 /**
  * What of a data root belongs to the images; every engine recreates the rest, much of which would make all
@@ -47,29 +49,32 @@ export async function scrub(
   store: EngineStore,
   context: Context,
 ): Promise<Result<void>> {
-  const found = await strangers(image, `/${dataRoot}`, KEPT[store], context.signal);
-  if (!found.ok) return found;
-  const trees = found.value;
-  if (store === 'overlay2') {
-    const driver = await listDirectory(image, `/${dataRoot}/overlay2`, context.signal);
-    if (driver.ok && driver.value.some(({ name }) => name === IN_DRIVER))
-      trees.push(`/${dataRoot}/overlay2/${IN_DRIVER}`);
+  const reader = await openImage(image);
+  if (!reader.ok) return reader;
+  let trees: string[];
+  try {
+    const found = await strangers(reader.value, `/${dataRoot}`, KEPT[store]);
+    if (!found.ok) return found;
+    trees = found.value;
+    const inDriver = `/${dataRoot}/overlay2/${IN_DRIVER}`;
+    if (store === 'overlay2' && (await inodeAt(reader.value, inDriver)).ok) trees.push(inDriver);
+  } finally {
+    await reader.value.close();
   }
   return removeTrees(image, trees, context.signal);
 }
 
 async function strangers(
-  image: string,
+  image: ImageReader,
   directory: string,
   kept: Kept,
-  signal: AbortSignal,
 ): Promise<Result<string[]>> {
-  const listed = await listDirectory(image, directory, signal);
+  const listed = await listAt(image, directory);
   if (!listed.ok) {
     if (listed.failure.reason !== 'not-in-image') return fail(listed.failure);
     return fail({
       reason: 'not-verified',
-      image,
+      image: image.path,
       findings: [`${directory} is not there: the engine wrote somewhere else`],
     });
   }
@@ -79,7 +84,7 @@ async function strangers(
     const inner = Object.hasOwn(kept, name) ? kept[name] : undefined;
     if (inner === undefined) trees.push(path);
     else if (inner !== true) {
-      const below = await strangers(image, path, inner, signal);
+      const below = await strangers(image, path, inner);
       if (!below.ok) return below;
       trees.push(...below.value);
     }
