@@ -50,7 +50,7 @@ export async function addEntry(state: ImageState, entry: Entry, content?: Conten
     await addLink(state, entry, place, old);
     return;
   }
-  if (entry.type === 'directory' && old !== undefined && tree.isDirectory(old)) {
+  if (entry.type === 'directory' && old !== undefined && inodes.isDirectory(old)) {
     await describe(state, old, entry, NO_BLOCKS);
     return;
   }
@@ -84,7 +84,7 @@ async function addLink(
   if (target.length > 0 && entry === undefined)
     throw new EntryRefusal('it is a hard link to what is not there yet');
   const inode = entry === undefined ? ROOT : tree.inodeOf(entry);
-  if (tree.isDirectory(inode)) throw new EntryRefusal('it is a hard link to a directory');
+  if (inodes.isDirectory(inode)) throw new EntryRefusal('it is a hard link to a directory');
   if (inode === old) return;
   const fields = inodes.fields(inode);
   const links = readLinks(fields);
@@ -100,7 +100,7 @@ async function addLink(
 /** Takes one name from an inode, and everything with the last. */
 async function removeName({ store, inodes, tree }: ImageState, inode: number): Promise<void> {
   const fields = inodes.fields(inode);
-  if (tree.isDirectory(inode)) {
+  if (inodes.isDirectory(inode)) {
     if (inode === FIRST_INODE)
       throw new EntryRefusal('it would take the place of lost+found, which e2fsck needs');
     if (!tree.isEmpty(inode))
@@ -158,11 +158,17 @@ async function describe(
   const fields = inodes.fields(inode);
   releaseXattrBlock(store, fields);
   const xattrBlock = await writeXattrs(state, inode, entry.xattrs);
-  const { mode, uid, gid, mtime, atime = mtime, ctime = mtime, crtime = mtime } = entry;
+  const { mtime } = entry;
   encodeInode(
     {
-      ...{ uid, gid, mtime, atime, ctime, crtime, xattrBlock },
-      mode: INODE_TYPE[entry.type].mode | mode,
+      mode: INODE_TYPE[entry.type].mode | entry.mode,
+      uid: entry.uid,
+      gid: entry.gid,
+      mtime,
+      atime: entry.atime ?? mtime,
+      ctime: entry.ctime ?? mtime,
+      crtime: entry.crtime ?? mtime,
+      xattrBlock,
       size: placed.size,
       flags: placed.flags,
       // Of a directory they tell what is in it until it is written.

@@ -1,4 +1,5 @@
 import type { BlockAllocator } from './block-allocator.ts';
+import type { TreeNode } from './extent-tree.ts';
 import { ExtentTree } from './extent-tree.ts';
 import type { Run } from './geometry.ts';
 import type { ImageOutput } from './image-output.ts';
@@ -17,11 +18,15 @@ export class BlockStore {
   readonly blockSize: number;
   readonly allocator: BlockAllocator;
   readonly output: ImageOutput;
+  /** For whichever file is being written, as there is one at a time: nodes of its extents, a block not yet full. */
+  readonly nodes: TreeNode[] = [];
+  readonly partial: Buffer;
 
   constructor(blockSize: number, allocator: BlockAllocator, output: ImageOutput) {
     this.blockSize = blockSize;
     this.allocator = allocator;
     this.output = output;
+    this.partial = Buffer.alloc(blockSize);
   }
 
   /** A block for itself. Returns its number. */
@@ -51,10 +56,11 @@ export class MappedBlocks {
   /** `seed` is the inode's. */
   constructor(store: BlockStore, seed: number) {
     this.#store = store;
-    this.#extents = new ExtentTree(store.blockSize, seed, (node) => {
+    const writeNode = (node: Buffer): Promise<number> => {
       this.#blocks += 1;
       return store.writeBlock(node);
-    });
+    };
+    this.#extents = new ExtentTree(store.blockSize, seed, writeNode, store.nodes);
   }
 
   /** Whole blocks, which may be used again when it resolves. */

@@ -9,8 +9,9 @@ import {
 } from './format/extent.ts';
 import { POINTERS } from './format/inode.ts';
 
-interface Level {
-  readonly node: Buffer;
+/** One node of each level, leaves first; zero between one tree and the next, which may use them again. */
+export interface TreeNode {
+  readonly bytes: Buffer;
   count: number;
 }
 
@@ -25,15 +26,21 @@ export class ExtentTree {
   readonly #seed: number;
   /** Writes a block of its own for a node, and tells where it is. */
   readonly #writeNode: (node: Buffer) => Promise<number>;
-  readonly #levels: Level[];
+  readonly #levels: TreeNode[];
+  #top = 0;
   #last: Extent | undefined;
 
-  /** `seed` is the inode's. */
-  constructor(blockSize: number, seed: number, writeNode: (node: Buffer) => Promise<number>) {
+  /** `seed` is the inode's; `levels` are of the tree built before, or empty. */
+  constructor(
+    blockSize: number,
+    seed: number,
+    writeNode: (node: Buffer) => Promise<number>,
+    levels: TreeNode[] = [],
+  ) {
     this.#blockSize = blockSize;
     this.#seed = seed;
     this.#writeNode = writeNode;
-    this.#levels = [];
+    this.#levels = levels;
   }
 
   /** Behind all that were added before. */
@@ -57,13 +64,17 @@ export class ExtentTree {
     if (this.#last !== undefined) await this.#addToLeaf(this.#last);
     const root = Buffer.alloc(POINTERS.length);
     let depth = 0;
-    while (depth < this.#levels.length - 1 || this.#level(depth).count > ROOT_ITEMS) {
+    while (depth < this.#top || this.#level(depth).count > ROOT_ITEMS) {
       await this.#flush(depth);
       depth += 1;
     }
-    const { node, count } = this.#level(depth);
-    node.copy(root, EXTENT.header, EXTENT.header, EXTENT.header + count * EXTENT.item);
+    const level = this.#level(depth);
+    const { bytes, count } = level;
+    const end = EXTENT.header + count * EXTENT.item;
+    bytes.copy(root, EXTENT.header, EXTENT.header, end);
     writeExtentHeader(root, { count, most: ROOT_ITEMS, depth });
+    bytes.fill(0, 0, end);
+    level.count = 0;
     return root;
   }
 
@@ -72,7 +83,7 @@ export class ExtentTree {
     while (length > 0) {
       const part = Math.min(length, EXTENT.longest);
       const leaf = await this.#room(0);
-      writeExtent(leaf.node, leaf.count, { logical, physical, length: part });
+      writeExtent(leaf.bytes, leaf.count, { logical, physical, length: part });
       leaf.count += 1;
       logical += part;
       physical += part;
@@ -81,29 +92,30 @@ export class ExtentTree {
   }
 
   /** A node of that level with room for one more. */
-  async #room(depth: number): Promise<Level> {
+  async #room(depth: number): Promise<TreeNode> {
     if (this.#level(depth).count === itemsIn(this.#blockSize)) await this.#flush(depth);
     return this.#level(depth);
   }
 
   async #flush(depth: number): Promise<void> {
     const level = this.#level(depth);
-    writeExtentHeader(level.node, {
+    writeExtentHeader(level.bytes, {
       count: level.count,
       most: itemsIn(this.#blockSize),
       depth,
     });
-    sealExtentBlock(level.node, this.#seed);
-    const logical = level.node.readUInt32LE(EXTENT.header);
-    const child = await this.#writeNode(level.node);
+    sealExtentBlock(level.bytes, this.#seed);
+    const logical = level.bytes.readUInt32LE(EXTENT.header);
+    const child = await this.#writeNode(level.bytes);
+    this.#top = Math.max(this.#top, depth + 1);
     const above = await this.#room(depth + 1);
-    writeExtentIndex(above.node, above.count, { logical, child });
+    writeExtentIndex(above.bytes, above.count, { logical, child });
     above.count += 1;
-    level.node.fill(0);
+    level.bytes.fill(0);
     level.count = 0;
   }
 
-  #level(depth: number): Level {
-    return (this.#levels[depth] ??= { node: Buffer.alloc(this.#blockSize), count: 0 });
+  #level(depth: number): TreeNode {
+    return (this.#levels[depth] ??= { bytes: Buffer.alloc(this.#blockSize), count: 0 });
   }
 }

@@ -18,7 +18,7 @@ export async function writeContent(
   seed: number,
 ): Promise<Mapped> {
   const blocks = new MappedBlocks(store, seed);
-  const partial = Buffer.alloc(store.blockSize);
+  const { partial } = store;
   let filled = 0;
   let length = 0;
 

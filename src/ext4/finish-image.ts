@@ -10,7 +10,6 @@ import {
   INODE_TYPE,
   inodeSeed,
   POINTERS,
-  readMode,
   readSectors,
   writeContentFields,
   writeLinks,
@@ -82,15 +81,14 @@ function planImage({ settings, store: { allocator, blockSize }, inodes }: ImageS
 }
 
 async function writeDirectories(state: ImageState): Promise<void> {
-  const { inodes, tree } = state;
+  const { inodes } = state;
   const last = inodes.last;
   for (let inode = ROOT; inode <= last; inode += 1)
-    if (inodes.isUsed(inode) && tree.isDirectory(inode)) await writeOneDirectory(state, inode);
+    if (inodes.isUsed(inode) && inodes.isDirectory(inode)) await writeOneDirectory(state, inode);
 }
 
 async function writeOneDirectory(state: ImageState, inode: number): Promise<void> {
   const { settings, store, inodes, tree } = state;
-  const typeOf = (child: number): number => readMode(inodes.fields(child)) & 0xf000;
   const names = tree.entriesOf(inode);
   const written = await writeDirectory(
     store,
@@ -104,14 +102,14 @@ async function writeOneDirectory(state: ImageState, inode: number): Promise<void
         return {
           name: tree.nameOf(entry),
           inode: child,
-          listed: LISTED.get(typeOf(child)) ?? 0,
+          listed: LISTED.get(inodes.typeOf(child)) ?? 0,
         };
       },
       ...(inode === FIRST_INODE ? { least: LOST_AND_FOUND_BYTES / store.blockSize } : {}),
     },
     settings.hashSeed,
   );
-  const subdirectories = names.filter((entry) => tree.isDirectory(tree.inodeOf(entry))).length;
+  const subdirectories = names.filter((entry) => inodes.isDirectory(tree.inodeOf(entry))).length;
   recordDirectory(inodes.fields(inode), written, subdirectories, store.blockSize);
 }
 

@@ -1,9 +1,10 @@
 import { ByteLog } from './byte-log.ts';
-import { EXTRA_FIELDS, OLD_INODE, readLinks } from './format/inode.ts';
+import { EXTRA_FIELDS, INODE_TYPE, OLD_INODE, readLinks, readMode } from './format/inode.ts';
 import { FIRST_INODE } from './format/superblock.ts';
 import { NumberList } from './number-list.ts';
 
 const PIECE = 256;
+const TYPE_BITS = 0xf000;
 
 /**
  * Every inode of the file system until it is written, its fields as they will be on the disk and nothing else: no
@@ -46,16 +47,27 @@ export class InodeStore {
   }
 
   isUsed(number: number): boolean {
-    return number < FIRST_INODE || (number <= this.#last && readLinks(this.fields(number)) > 0);
+    return number < FIRST_INODE || (number <= this.#last && this.linksOf(number) > 0);
+  }
+
+  /** 0 where it is not in use, and of most that are reserved. */
+  linksOf(number: number): number {
+    return readLinks(this.#pieceOf(number), this.#offsetOf(number));
+  }
+
+  /** The type's bits of its mode. */
+  typeOf(number: number): number {
+    return readMode(this.#pieceOf(number), this.#offsetOf(number)) & TYPE_BITS;
+  }
+
+  isDirectory(number: number): boolean {
+    return this.typeOf(number) === INODE_TYPE.directory.mode;
   }
 
   /** A view, to be changed. */
   fields(number: number): Buffer {
-    const index = number - 1;
-    const piece = this.#pieces[Math.floor(index / PIECE)];
-    if (piece === undefined) throw new RangeError(`there is no inode ${number}`);
-    const at = (index % PIECE) * this.#slotSize;
-    return piece.subarray(at, at + this.#slotSize);
+    const at = this.#offsetOf(number);
+    return this.#pieceOf(number).subarray(at, at + this.#slotSize);
   }
 
   /** The extended attributes behind the fields. */
@@ -66,6 +78,16 @@ export class InodeStore {
 
   setBody(number: number, body: Uint8Array | undefined): void {
     this.#bodyAt.set(number - 1, body === undefined ? 0 : this.#bodies.add(body) + 1);
+  }
+
+  #pieceOf(number: number): Buffer {
+    const piece = this.#pieces[Math.floor((number - 1) / PIECE)];
+    if (piece === undefined) throw new RangeError(`there is no inode ${number}`);
+    return piece;
+  }
+
+  #offsetOf(number: number): number {
+    return ((number - 1) % PIECE) * this.#slotSize;
   }
 
   #add(): number {

@@ -1,12 +1,11 @@
 import { DIRECTORY } from './format/directory.ts';
-import { INODE_TYPE, readMode, readPointers } from './format/inode.ts';
+import { readPointers } from './format/inode.ts';
 import type { InodeStore } from './inode-store.ts';
 import { NameIndex } from './name-index.ts';
 import { EntryRefusal, printable } from './refusal.ts';
 
 export const ROOT = 2;
 export const LOST_AND_FOUND = Buffer.from('lost+found');
-const TYPE_BITS = 0xf000;
 const SLASH = 0x2f;
 const LONGEST_PATH = 4095;
 
@@ -86,10 +85,6 @@ export class Tree {
     return entries;
   }
 
-  isDirectory(inode: number): boolean {
-    return (readMode(this.#inodes.fields(inode)) & TYPE_BITS) === INODE_TYPE.directory.mode;
-  }
-
   /** To be called when one is taken away. */
   forget(): void {
     this.#known = undefined;
@@ -107,7 +102,7 @@ export class Tree {
       if (entry === undefined)
         throw new EntryRefusal(`there is no directory ${JSON.stringify(parent)} yet`);
       directory = this.#names.inodeOf(entry);
-      if (!this.isDirectory(directory))
+      if (!this.#inodes.isDirectory(directory))
         throw new EntryRefusal(`${JSON.stringify(parent)} is no directory`);
       start = end + 1;
     }

@@ -3,7 +3,7 @@ import type { ImageState } from './finish-image.ts';
 import { crc32c } from './format/crc32c.ts';
 import type { GroupDescriptor } from './format/group-descriptor.ts';
 import { DESCRIPTOR_SIZE, encodeGroupDescriptor, GROUP } from './format/group-descriptor.ts';
-import { readLinks, sealInode } from './format/inode.ts';
+import { sealInode } from './format/inode.ts';
 import type { SuperblockFields } from './format/superblock.ts';
 import { encodeSuperblock, SUPERBLOCK } from './format/superblock.ts';
 import type { Plan } from './plan-image.ts';
@@ -66,7 +66,7 @@ async function writeTables({ settings, store, inodes }: ImageState, plan: Plan):
       block.fill(0);
       for (let i = 0; i < inBlock && inode + i <= last; i += 1) {
         // Reserved ones that nothing uses stay zero, which is right without a checksum.
-        if (readLinks(inodes.fields(inode + i)) === 0) continue;
+        if (inodes.linksOf(inode + i) === 0) continue;
         const bytes = block.subarray(i * inodeSize, (i + 1) * inodeSize);
         inodes.fields(inode + i).copy(bytes);
         inodes.body(inode + i)?.copy(bytes, bodyAt);
@@ -140,7 +140,7 @@ function freeRuns(
 
 /** None for a group without any in use. */
 function inodeBitmap(
-  { store: { blockSize }, inodes, tree }: ImageState,
+  { store: { blockSize }, inodes }: ImageState,
   { inodesPerGroup }: Plan,
   group: number,
 ): {
@@ -161,7 +161,7 @@ function inodeBitmap(
     if (!inodes.isUsed(first + i)) continue;
     used += 1;
     last = i + 1;
-    if (tree.isDirectory(first + i)) directories += 1;
+    if (inodes.isDirectory(first + i)) directories += 1;
     bitmap[i >>> 3] = (bitmap[i >>> 3] ?? 0) | (1 << (i & 7));
   }
   return { bitmap: used === 0 ? undefined : bitmap, used, directories, last };

@@ -86,14 +86,14 @@ export function writeLinks(bytes: Buffer, links: number): void {
   bytes.writeUInt16LE(links, 0x1a);
 }
 
-/** 0 for an inode that is not in use. */
-export function readLinks(bytes: Buffer): number {
-  return bytes.readUInt16LE(0x1a);
+/** 0 for an inode that is not in use. `at` is where it begins in `bytes`. */
+export function readLinks(bytes: Buffer, at = 0): number {
+  return bytes.readUInt16LE(at + 0x1a);
 }
 
 /** With the type's bits. */
-export function readMode(bytes: Buffer): number {
-  return bytes.readUInt16LE(0x0);
+export function readMode(bytes: Buffer, at = 0): number {
+  return bytes.readUInt16LE(at);
 }
 
 export function readFlags(bytes: Buffer): number {
