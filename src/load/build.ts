@@ -21,6 +21,7 @@ import type { Lock } from '../store/store-lock.ts';
 import { acquireLock } from '../store/store-lock.ts';
 import { copyImage } from '../tools/copy-image.ts';
 import { usersOf } from '../tools/loop-devices.ts';
+import { checkDocuments } from './check-documents.ts';
 import { availableSpace, checkDirectory, checkSpace, checkStore } from './check-inputs.ts';
 import { formatDataDocument } from './data-document.ts';
 import type { Decision, ReuseOptions } from './decide.ts';
@@ -139,10 +140,13 @@ async function checkInputs(
       return pin === undefined ? [] : [[path, pin] as const];
     });
     const part = { ...pins, images: images.load, files: Object.fromEntries(written) };
-    return checkStore(store, part, options.dindPlatform);
+    const complete = await checkStore(store, part, options.dindPlatform);
+    return complete.ok ? checkDocuments(store, part) : complete;
   }
   const complete = await checkStore(store, pins, options.dindPlatform);
-  return complete.ok ? checkSpace(request, dirname(options.output)) : complete;
+  if (!complete.ok) return complete;
+  const consistent = await checkDocuments(store, pins);
+  return consistent.ok ? checkSpace(request, dirname(options.output)) : consistent;
 }
 
 async function buildLocked(

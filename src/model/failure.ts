@@ -22,6 +22,7 @@ export type Failure =
   | ImportPartial
   | SourceBad
   | PlatformMismatch
+  | PinContradicted
   | TreeBad
   | EngineUnable
   | EngineMislabelled
@@ -222,6 +223,14 @@ export interface EngineMislabelled {
   readonly actual: string;
 }
 
+/** What is pinned, and what the pinned content says of itself; `detail` tells both. */
+export interface PinContradicted {
+  readonly reason: 'pin-contradicted';
+  readonly image: string;
+  readonly reference: string;
+  readonly detail: string;
+}
+
 /** The engine accepted an image and does not hold it as it should. */
 export interface LoadIncomplete {
   readonly reason: 'load-incomplete';
@@ -420,6 +429,7 @@ export function exitCodeOf(failure: Failure): number {
     case 'import-partial':
     case 'source-bad':
     case 'platform-mismatch':
+    case 'pin-contradicted':
     case 'tree-bad':
     case 'engine-mislabelled':
     case 'load-incomplete':

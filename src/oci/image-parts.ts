@@ -36,6 +36,14 @@ export function readStatedPlatform(bytes: Uint8Array): readonly [unknown, unknow
   return [os, architecture, variant];
 }
 
+/** What a config says that its layers unpack to; undefined where it is no image's config: OCI image-spec, config.md. */
+export function readDiffIds(bytes: Uint8Array): readonly Digest[] | undefined {
+  const rootfs = parseObject(bytes)?.['rootfs'] as { diff_ids?: unknown } | null | undefined;
+  if (!Array.isArray(rootfs?.diff_ids)) return undefined;
+  const ids = rootfs.diff_ids.map(parseDigest);
+  return ids.every((id) => id !== undefined) ? ids : undefined;
+}
+
 function descriptorsIn(values: readonly unknown[]): Descriptor[] | undefined {
   const found = values.map(descriptorIn);
   return found.every((descriptor) => descriptor !== undefined) ? found : undefined;

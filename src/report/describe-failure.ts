@@ -145,6 +145,11 @@ export function describeFailure(failure: Failure): FailureText {
             ? "let engine.version be the device's, and engine.dind an image of that version"
             : 'take another image for engine.dind: nobody knows what this one is',
       };
+    case 'pin-contradicted':
+      return {
+        message: `${failure.image}: ${failure.reference} is not what its pins say: ${failure.detail}`,
+        hint: 'pins are generated: restore the file, or run `stowage pin` again and review what changes',
+      };
     case 'load-incomplete':
       return {
         message: `${failure.image} was not loaded as it should be: ${failure.detail}`,
