@@ -7,7 +7,7 @@ import { errorCode, fileFailure } from '../model/file-failure.ts';
 import type { TargetPins } from '../model/pins.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { leastSize, likelySize } from '../plan/size.ts';
+import { contentFor, fittingSize, isTooSmall, leastSize, likelySize } from '../plan/size.ts';
 import type { Store } from '../store/store.ts';
 import type { BuildRequest } from './loader.ts';
 import { workDirectoryOf } from './work-directory.ts';
@@ -92,19 +92,27 @@ export async function checkStore(
 }
 
 export async function checkSpace(request: BuildRequest, directory: string): Promise<Result<void>> {
-  const least = leastSize(request.content);
-  const needed = likelySize(request.content);
-  const { size } = request.wanted.partition;
-  if (size !== 'auto' && size.bytes < least)
+  const { partition, engine } = request.wanted;
+  const content = contentFor(engine, request.content);
+  const { size, features } = partition;
+  if (size !== 'auto' && isTooSmall(size.bytes, content, { features })) {
+    const fits = fittingSize(content, { features });
     return fail({
       reason: 'no-space',
-      where: `a partition of ${size.bytes} bytes`,
-      needed,
+      where: `a partition of ${formatMebibytes(size.bytes)}`,
+      needed: fits,
       available: size.bytes,
+      fits,
     });
+  }
   const available = await availableSpace(directory);
-  if (available < least) return fail({ reason: 'no-space', where: directory, needed, available });
+  if (available < leastSize(content))
+    return fail({ reason: 'no-space', where: directory, needed: likelySize(content), available });
   return ok();
+}
+
+function formatMebibytes(bytes: number): string {
+  return `${Math.round((bytes / 1024 / 1024) * 10) / 10} MiB`;
 }
 
 export async function availableSpace(directory: string): Promise<number> {

@@ -1,36 +1,103 @@
 import type { Context, Step } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
-import { finalSize } from '../plan/size.ts';
-import { checkFileSystem, shrinkFileSystem } from '../tools/e2fsprogs.ts';
+import { fail, ok } from '../model/result.ts';
+import { BLOCK, finalBlocks, journalSize } from '../plan/ext4-geometry.ts';
+import {
+  checkFileSystem,
+  completeFileSystem,
+  removeJournal,
+  resizeFileSystem,
+  setUuid,
+} from '../tools/e2fsprogs.ts';
 import { readSuperblock } from '../tools/ext4-superblock.ts';
 import { writeExtraFiles } from './extra-files.ts';
 import type { BuildRequest, WorkFiles } from './loader.ts';
+import { DATA_IMAGE } from './loader.ts';
 
-/** From an unmounted file system with a filled data root to a clean one of the right size, with the bundle's files. */
+/**
+ * From an unmounted file system with a filled data root to a whole one of the right size, with the bundle's files.
+ * It may have a journal, as the copy of a finished one has. Fails with `no-space` in `DATA_IMAGE` where a fixed size
+ * has no room for files or journal.
+ */
 export async function finishFileSystem(
   request: BuildRequest,
   work: WorkFiles,
   context: Context,
 ): Promise<Result<void>> {
-  const { partition } = request.wanted;
-  reportStep(context, 'write files');
-  const written = await writeExtraFiles(request, work, context);
-  if (!written.ok) return written;
-  reportStep(context, 'check file system');
-  const repaired = await checkFileSystem(work.image, 'repair', context.signal);
-  if (!repaired.ok || partition.size !== 'auto') return repaired;
-  reportStep(context, 'shrink');
-  const superblock = await readSuperblock(work.image);
-  if (!superblock.ok) return superblock;
-  const { blocks, freeBlocks, blockSize } = superblock.value;
-  const used = (blocks - freeBlocks) * blockSize;
-  const shrunk = await shrinkFileSystem(
-    work.image,
-    finalSize(used, partition.headroom),
-    context.signal,
-  );
-  return shrunk.ok ? checkFileSystem(work.image, 'read only', context.signal) : shrunk;
+  const finished = await finish(request, work, context);
+  const { image } = work;
+  return !finished.ok && finished.failure.reason === 'no-space' && finished.failure.where === image
+    ? fail({ ...finished.failure, where: DATA_IMAGE })
+    : finished;
 }
+
+async function finish(
+  request: BuildRequest,
+  { image, directory }: WorkFiles,
+  context: Context,
+): Promise<Result<void>> {
+  const { partition } = request.wanted;
+  const { signal } = context;
+  reportStep(context, 'write files');
+  const written = await writeExtraFiles(request, { image, directory }, context);
+  if (!written.ok) return written;
+
+  reportStep(context, 'shrink');
+  const { uuid, epoch } = request.identity ?? {};
+  const { features, size } = partition;
+  const sized = size === 'auto' ? await finalSizes(request, image, signal) : ok([]);
+  if (!sized.ok) return sized;
+  const [roomy, ...rest] = sized.value;
+  if (roomy !== undefined) {
+    const resized = await resizeFileSystem(image, roomy, signal);
+    if (!resized.ok) return resized;
+  }
+  const superblock = await readSuperblock(image);
+  if (!superblock.ok) return superblock;
+  if (uuid !== undefined && superblock.value.uuid !== uuid) {
+    const set = await setUuid(image, uuid, signal);
+    if (!set.ok) return set;
+  }
+  const blocks = rest[0] ?? superblock.value.blocks;
+  const journal = journalSize(blocks * BLOCK, features);
+  const completed = await completeFileSystem(image, { features, journal, epoch }, signal);
+  if (!completed.ok) return completed;
+  for (const target of rest) {
+    const resized = await resizeFileSystem(image, target, signal);
+    if (!resized.ok) return resized;
+  }
+
+  reportStep(context, 'check file system');
+  const sound = await checkFileSystem(image, 'read only', signal);
+  if (sound.ok || sound.failure.reason !== 'not-verified') return sound;
+  // What a kernel or one of the tools left in disorder may well be in order after a repair.
+  const repaired = await checkFileSystem(image, 'repair', signal);
+  return repaired.ok ? checkFileSystem(image, 'read only', signal) : repaired;
+}
+
+/**
+ * The sizes to go through, in blocks, so that the last has room for what is in it, a journal and the headroom. The
+ * first is the one in which the journal is made: tune2fs wants twice as much room as that takes.
+ */
+async function finalSizes(
+  request: BuildRequest,
+  image: string,
+  signal: AbortSignal,
+): Promise<Result<readonly number[]>> {
+  const { headroom, features, inodes } = request.wanted.partition;
+  const removed = await removeJournal(image, signal);
+  if (!removed.ok) return removed;
+  const now = await readSuperblock(image);
+  if (!now.ok) return now;
+  const blocks = finalBlocks(now.value, headroom, features, inodes);
+  const journal = journalSize(blocks * BLOCK, features) / BLOCK;
+  const free = blocks - (now.value.blocks - now.value.freeBlocks);
+  const lacking = 2 * journal + JOURNAL_MAP - free;
+  return ok(lacking > 0 && journal > 0 ? [blocks + lacking, blocks] : [blocks]);
+}
+
+/** Blocks of a journal that is in pieces, at most, and of an orphan file. */
+const JOURNAL_MAP = 640;
 
 function reportStep(context: Context, step: Step): void {
   context.report({ type: 'step', step });

@@ -4,6 +4,7 @@ import type { Result } from '../model/result.ts';
 import type { Store } from '../store/store.ts';
 import type { ImageChanges } from '../plan/changes.ts';
 import type { Wanted } from '../plan/wanted.ts';
+import type { FileSystemIdentity } from '../plan/identity.ts';
 import type { ContentEstimate } from '../plan/size.ts';
 
 /** What is to be built. */
@@ -14,6 +15,8 @@ export interface BuildRequest {
   /** Seconds since 1970 that files written by stowage get. */
   readonly epoch: number;
   readonly content: ContentEstimate;
+  /** What of the file system is decided already; the rest is random or the clock's. */
+  readonly identity?: FileSystemIdentity;
 }
 
 /**

@@ -1,17 +1,19 @@
 import schema from '../../schema/bundle.schema.json' with { type: 'json' };
-import type { Bundle, BundleFile, BundleImage, Position } from './bundle.ts';
+import type { Bundle, BundleFile, BundleImage, Partition, Position } from './bundle.ts';
 import type { CheckedBundle, MergedBundle, Placed } from './bundle-merge.ts';
 import { mergeBundles } from './bundle-merge.ts';
 import type { RawBundle, RawFile } from './bundle-rules.ts';
 import { checkNames, checkRules } from './bundle-rules.ts';
-import { parseHeadroom, parseSize } from './bundle-size.ts';
+import { parseHeadroom, parseReserved, parseSize } from './bundle-size.ts';
 import type { YamlDocument } from './bundle-yaml.ts';
 import { parseYaml } from './bundle-yaml.ts';
+import { featureWords, parseFeatures } from './ext4-features.ts';
 import type { BundlesDisagree, DocumentProblem, InvalidDocument } from './failure.ts';
 import type { Violation } from './json-schema.ts';
 import { formatPath, schemaCheck } from './json-schema.ts';
 import type { Result } from './result.ts';
 import { fail, ok } from './result.ts';
+import { parseUuid } from './uuid.ts';
 
 const DEFAULT_ENGINE_VERSION = '28.5.2';
 const DEFAULT_DIND = 'docker://docker.io/library/docker:{engine.version}-dind';
@@ -128,6 +130,7 @@ function complete(merged: MergedBundle, documents: readonly CheckedBundle[]): Bu
       size: parseSize(partition.size ?? 'auto') ?? 'auto',
       headroom: parseHeadroom(partition.headroom ?? '') ?? DEFAULT_HEADROOM,
       dataRoot: partition.dataRoot ?? DEFAULT_DATA_ROOT,
+      ...completeFileSystem(partition),
     },
     engine: {
       name: engine.name ?? 'docker',
@@ -145,6 +148,22 @@ function complete(merged: MergedBundle, documents: readonly CheckedBundle[]): Bu
       at,
     })),
     extraFiles: mapValues(merged.files, completeFile),
+  };
+}
+
+/** What is absent where the default will do. */
+function completeFileSystem(
+  partition: NonNullable<RawBundle['partition']>,
+): Pick<Partition, 'features' | 'uuid' | 'inodes' | 'reserved'> {
+  const features =
+    partition.features === undefined ? undefined : parseFeatures(featureWords(partition.features));
+  const uuid = partition.uuid === undefined ? undefined : parseUuid(partition.uuid);
+  const reserved = partition.reserved === undefined ? undefined : parseReserved(partition.reserved);
+  return {
+    ...(features?.ok === true ? { features: features.value } : {}),
+    ...(uuid === undefined ? {} : { uuid }),
+    ...(partition.inodes === undefined ? {} : { inodes: partition.inodes }),
+    ...(reserved === undefined ? {} : { reserved }),
   };
 }
 

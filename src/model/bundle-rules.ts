@@ -1,13 +1,15 @@
 import type { EngineStore } from './bundle.ts';
 import { dataRootProblem, pathProblem } from './bundle-paths.ts';
-import { parseHeadroom, parseSize } from './bundle-size.ts';
+import { parseHeadroom, parseReserved, parseSize } from './bundle-size.ts';
 import { hasCredentials, withoutCredentials } from './bundle-source.ts';
+import { featureWords, parseFeatures } from './ext4-features.ts';
 import { transportProblem } from './image-source.ts';
 import { formatPlatform, parsePlatform } from './platform.ts';
 import type { TemplatePart } from './template.ts';
 import { namesIn, parseTemplate } from './template.ts';
 import { suggestion } from './nearest-name.ts';
 import type { Violation } from './json-schema.ts';
+import { parseUuid } from './uuid.ts';
 
 /** A bundle as it is in YAML, checked against schema/bundle.schema.json and no further. */
 export interface RawBundle {
@@ -20,6 +22,10 @@ export interface RawBundle {
     readonly size?: string | number;
     readonly headroom?: string | number;
     readonly dataRoot?: string;
+    readonly features?: string | number | readonly (string | number)[];
+    readonly uuid?: string;
+    readonly inodes?: number;
+    readonly reserved?: string | number;
   };
   readonly engine?: {
     readonly name?: 'docker';
@@ -183,6 +189,17 @@ function checkPartition(raw: RawBundle, add: Add): void {
   }
   const detail = dataRoot === undefined ? undefined : pathProblem(dataRoot);
   if (detail !== undefined) add(['partition', 'dataRoot'], 'value', detail);
+  const { features, uuid, reserved } = raw.partition ?? {};
+  const parsed = features === undefined ? undefined : parseFeatures(featureWords(features));
+  if (parsed?.ok === false) add(['partition', 'features'], 'value', parsed.failure.detail);
+  if (uuid !== undefined && parseUuid(uuid) === undefined)
+    add(['partition', 'uuid'], 'value', `${JSON.stringify(uuid)} is no UUID`);
+  if (reserved !== undefined && parseReserved(reserved) === undefined)
+    add(
+      ['partition', 'reserved'],
+      'value',
+      `${JSON.stringify(reserved)} is not a percentage up to 50%`,
+    );
 }
 
 function checkSource(path: Violation['path'], text: string, add: Add): void {

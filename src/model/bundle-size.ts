@@ -37,3 +37,9 @@ export function parseHeadroom(text: string | number): Headroom | undefined {
   const bytes = parseBytes(text);
   return bytes === undefined ? undefined : { bytes };
 }
+
+/** `5%` or `0%`, at most half; undefined for anything else. */
+export function parseReserved(text: string | number): number | undefined {
+  const percent = /^([0-9]+(?:\.[0-9]+)?)%$/.exec(String(text))?.[1];
+  return percent !== undefined && Number(percent) <= 50 ? Number(percent) : undefined;
+}

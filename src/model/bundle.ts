@@ -29,6 +29,14 @@ export interface Partition {
   readonly headroom: Headroom;
   /** The engine's data root, relative to the partition's root. */
   readonly dataRoot: string;
+  /** ext4 features by mke2fs' names, sorted (ext4-features.ts); absent for the default. */
+  readonly features?: readonly string[];
+  /** The file system's, in lower case; absent for one that nobody has chosen. */
+  readonly uuid?: string;
+  /** Least number of inodes; absent for one for 16 KiB. */
+  readonly inodes?: number;
+  /** Percentage of the blocks that only root may fill; absent for none. */
+  readonly reserved?: number;
 }
 
 /** Bytes, or what the content needs and the headroom. */

@@ -277,7 +277,6 @@ export interface PartitionMissing {
   readonly present: readonly string[];
 }
 
-/** A registry or web server that failed in a way that may pass; every attempt is spent. */
 /** An entry that can't be part of the image as it is. */
 export interface EntryRefused {
   readonly reason: 'entry-refused';
@@ -288,6 +287,7 @@ export interface EntryRefused {
   readonly detail: string;
 }
 
+/** A registry or web server that failed in a way that may pass; every attempt is spent. */
 export interface RegistryTemporary {
   readonly reason: 'registry-temporary';
   readonly what: string;
@@ -390,6 +390,8 @@ export interface NoSpace {
   readonly where: string;
   readonly needed?: number;
   readonly available?: number;
+  /** Where a partition is too small: the least size, in whole MiB, that is expected to do. */
+  readonly fits?: number;
 }
 
 /** A path that must be written or read and may not be. */
@@ -421,6 +423,7 @@ export function exitCodeOf(failure: Failure): number {
     case 'store-invalid':
     case 'image-unsupported':
     case 'partition-missing':
+    case 'entry-refused':
     case 'engine-unable':
       return 2;
     case 'blob-bad':
@@ -441,7 +444,6 @@ export function exitCodeOf(failure: Failure): number {
       return 4;
     case 'registry-refused':
     case 'platform-not-offered':
-    case 'entry-refused':
       return 5;
     case 'tool-missing':
     case 'tool-failed':

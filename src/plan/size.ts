@@ -1,16 +1,27 @@
 import type { Descriptor } from '../model/descriptor.ts';
-import type { Headroom, Size } from '../model/bundle.ts';
+import type { Engine, Size } from '../model/bundle.ts';
 import type { TargetPins } from '../model/pins.ts';
+import type { Geometry } from './ext4-geometry.ts';
+import { fileSystemOverhead, GROUP_BYTES, sizeFor } from './ext4-geometry.ts';
 
-/** How big file systems must be. All sizes are bytes. */
+/** How big file systems must be. All sizes are bytes. docs/sizes.md tells what the factors are measured on. */
 
 const MIB = 1024 * 1024;
 
-/** Journal, inode tables and group descriptors, and what an engine writes for itself while it loads. */
-const FIXED_OVERHEAD = 192 * MIB;
-
 /** Unpacked bytes for a compressed one, where nothing better is known; HAOS's seven images measure 2.9. */
 const UNPACKING_FACTOR = 4;
+
+/** Blocks, inodes and directories for a byte of a layer's tar: whole systems take 1.05, modules for Node.js 1.15. */
+const SPREAD_FACTOR = 1.1;
+
+/** What an engine writes for itself while it loads: databases, and layers on their way. */
+const ENGINE_ROOM = 8 * MIB;
+
+/**
+ * Beyond the expected content, while it is loaded. Not more, although it is sparse: what lies beyond the final size has
+ * to be moved, and is on disk twice for that moment.
+ */
+const WORKING_ROOM = { factor: 1.12, bytes: 32 * MIB };
 
 /** What the pinned content takes on the partition. */
 export interface ContentEstimate {
@@ -55,11 +66,25 @@ export function estimateContent(
   };
 }
 
-/** The size of a file system that the content is loaded into: sparse, so plenty costs little. */
-export function workingSize(size: Size, content: ContentEstimate, headroom: Headroom): number {
-  if (size !== 'auto') return roundUp(size.bytes);
-  const bytes = content.blobs + content.files + content.unpacked.likely;
-  return roundUp(Math.ceil(bytes * 1.5) + FIXED_OVERHEAD + headroomBytes(headroom, bytes));
+/** The part of it that an engine keeps: blobs alone where it does not unpack, and none of them in overlay2. */
+export function contentFor(
+  engine: Pick<Engine, 'store' | 'unpack'>,
+  content: ContentEstimate,
+): ContentEstimate {
+  return {
+    files: content.files,
+    blobs: engine.store === 'overlay2' ? 0 : content.blobs,
+    unpacked:
+      engine.store === 'overlay2' || engine.unpack ? content.unpacked : { least: 0, likely: 0 },
+  };
+}
+
+/** The size of a file system that the content is loaded into. */
+export function workingSize(size: Size, content: ContentEstimate, geometry: Geometry): number {
+  if (size !== 'auto') return roundUp(size.bytes, MIB);
+  const bytes = likelyContent(content) * WORKING_ROOM.factor + WORKING_ROOM.bytes;
+  // At least a whole group: one with fewer inodes would be the pattern of all that a device adds.
+  return Math.max(GROUP_BYTES, roundUp(sizeFor(bytes, geometry), MIB));
 }
 
 /**
@@ -70,21 +95,50 @@ export function leastSize(content: ContentEstimate): number {
   return content.blobs + content.files + Math.floor(content.unpacked.least / 2);
 }
 
-/** What the content is expected to take: for messages. */
-export function likelySize(content: ContentEstimate): number {
-  return content.blobs + content.files + content.unpacked.likely + FIXED_OVERHEAD;
+/** Whether a partition of `size` can't possibly do: what it keeps for itself and the least content are too much. */
+export function isTooSmall(size: number, content: ContentEstimate, geometry: Geometry): boolean {
+  return fileSystemOverhead(size, geometry) + leastSize(content) > size;
 }
 
-/** The size to shrink to: `used` bytes are taken in the file system as it was loaded. */
-export function finalSize(used: number, headroom: Headroom): number {
-  return roundUp(used + headroomBytes(headroom, used));
+/** What the content is expected to take on disk while it is loaded: for messages. */
+export function likelySize(content: ContentEstimate, geometry: Geometry = {}): number {
+  return sizeFor(likelyContent(content), geometry);
 }
 
-function headroomBytes(headroom: Headroom, content: number): number {
-  return 'percent' in headroom ? Math.ceil((content * headroom.percent) / 100) : headroom.bytes;
+/** The smallest partition, in whole MiB, that is expected to do. */
+export function fittingSize(content: ContentEstimate, geometry: Geometry): number {
+  return roundUp(likelySize(content, geometry), MIB);
 }
 
-/** To whole MiB: partition tools and resize2fs like that best. */
-function roundUp(bytes: number): number {
-  return Math.ceil(bytes / MIB) * MIB;
+/** An attempt that ran out of space. */
+export interface Shortage {
+  /** Of the file system that was too small; what is used is metadata and content. It had no journal yet. */
+  readonly size: number;
+  readonly used: number;
+  /** Part of the content that was in it, 0 to 1. */
+  readonly loaded: number;
+}
+
+/** The smallest partition that is expected to do, after one has been too small: whole MiB. */
+export function fittingSizeAfter(
+  shortage: Shortage,
+  content: ContentEstimate,
+  geometry: Geometry,
+): number {
+  const { size, used, loaded } = shortage;
+  const likely = likelyContent(content);
+  const inside = used - fileSystemOverhead(size, { ...geometry, features: [] });
+  const rest = loaded >= 1 ? 0 : Math.max(likely * (1 - loaded), likely / 10);
+  // What all of it takes is known once all of it is there.
+  const wanted = loaded >= 1 ? inside : Math.max(likely, inside + rest);
+  return Math.max(roundUp(sizeFor(wanted, geometry), MIB), roundUp(size + 1, MIB));
+}
+
+function likelyContent(content: ContentEstimate): number {
+  const { blobs, files, unpacked } = content;
+  return Math.ceil(blobs + files + unpacked.likely * SPREAD_FACTOR) + ENGINE_ROOM;
+}
+
+function roundUp(bytes: number, unit: number): number {
+  return Math.ceil(bytes / unit) * unit;
 }

@@ -1,4 +1,4 @@
-import type { DocumentProblem, Failure, InvalidDocument } from '../model/failure.ts';
+import type { DocumentProblem, Failure, InvalidDocument, NoSpace } from '../model/failure.ts';
 import { describeUnsuitable, describeWayIn } from './describe-engine.ts';
 import { unreachable } from '../model/result.ts';
 
@@ -241,10 +241,7 @@ export function describeFailure(failure: Failure): FailureText {
     case 'no-space':
       return {
         message: `no space left in ${failure.where}${describeNeed(failure.needed, failure.available)}`,
-        hint:
-          failure.where === 'the data image' || failure.where.startsWith('a partition')
-            ? 'give a larger --size, or --size auto'
-            : 'make room there and run again; what was downloaded is kept',
+        hint: roomHint(failure),
       };
     case 'access-denied':
       return {
@@ -332,6 +329,13 @@ function describeProblem({ line, column, path, detail }: DocumentProblem): strin
   const position = line === undefined ? '' : `:${line}${column === undefined ? '' : `:${column}`}`;
   const where = path === undefined || path === '' ? '' : ` ${path}:`;
   return `${position}:${where} ${detail}`;
+}
+
+function roomHint({ where, fits }: NoSpace): string {
+  if (where !== 'the data image' && fits === undefined)
+    return 'make room there and run again; what was downloaded is kept';
+  const enough = fits === undefined ? '' : ` (${fits / 1024 / 1024}M should do)`;
+  return `give a larger --size${enough}, or --size auto`;
 }
 
 function describeNeed(needed: number | undefined, available: number | undefined): string {

@@ -1,18 +1,48 @@
 import { open, stat, truncate } from 'node:fs/promises';
+import type { Failure } from '../model/failure.ts';
+import { FEATURE_PRESETS } from '../model/ext4-features.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { readSuperblock } from './ext4-superblock.ts';
+import type { CommandFailure } from './run-command.ts';
 import { commandFailure, lastLines, runCommand } from './run-command.ts';
 
-/** ext4 images by e2fsprogs: mke2fs, e2fsck, resize2fs. None of them needs root on a file of ours. */
+/** ext4 images by e2fsprogs: mke2fs, tune2fs, resize2fs, e2fsck. None of them needs root on a file of ours. */
 
 export interface NewFileSystem {
   /** Bytes; a multiple of 4096. */
   readonly size: number;
   readonly label: string;
+  /** By mke2fs' names; default: `FEATURE_PRESETS.default`. */
+  readonly features?: readonly string[] | undefined;
+  /** In all; default: one for 16 KiB. */
+  readonly inodes?: number | undefined;
+  /** Percentage of the blocks that only root gets; default: none. */
+  readonly reserved?: number | undefined;
+  /** Bytes up to which nothing has to be moved when it grows; default: 1024 times the size. */
+  readonly growsTo?: number | undefined;
+  readonly identity?: Partial<Identity> | undefined;
 }
 
-/** Makes a sparse file at `image`, which must not be there, with an empty ext4 file system in it. */
+/** What mke2fs makes up where nobody says it. */
+export interface Identity {
+  readonly uuid: string;
+  readonly hashSeed: string;
+  /** Seconds since 1970, for its own times. */
+  readonly epoch: number;
+}
+
+/** Those that a file system gets when it is complete: until then they only cost. */
+const LAST_FEATURES: ReadonlySet<string> = new Set(['has_journal', 'orphan_file']);
+
+const MIB = 1024 * 1024;
+const BLOCK = 4096;
+
+/**
+ * Makes a sparse file at `image`, which must not be there, with an empty ext4 file system in it. It has no journal
+ * yet: `completeFileSystem` adds it, of the size that suits what came out. Nothing is lost by that in a file that
+ * nobody wants unless the build comes to its end, and every write is done once.
+ */
 export async function makeFileSystem(
   image: string,
   options: NewFileSystem,
@@ -21,33 +51,31 @@ export async function makeFileSystem(
   const file = await open(image, 'wx', 0o644);
   await file.close();
   await truncate(image, options.size);
-  const made = await runCommand(
-    'mke2fs',
-    [
-      '-q',
-      '-F',
-      '-t',
-      'ext4',
-      // Fixed, so that neither the builder's mke2fs.conf nor its e2fsprogs decide what a device must read.
-      '-O',
-      'none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum',
-      '-b',
-      '4096',
-      '-I',
-      '256',
-      '-m',
-      '0',
-      '-L',
-      options.label,
-      '-E',
-      // The file is all holes, so nothing need be zeroed: not now, and not by the kernel later.
-      'lazy_itable_init=0,lazy_journal_init=1,root_owner=0:0',
-      image,
-    ],
-    { signal },
+  const { uuid, hashSeed, epoch } = options.identity ?? {};
+  const { growsTo = 0 } = options;
+  const features = (options.features ?? FEATURE_PRESETS.default).filter(
+    (feature) => !LAST_FEATURES.has(feature),
   );
-  if (!made.ok) return fail(commandFailure(made.failure, 'making the file system'));
-  return ok();
+  const extended = [
+    'lazy_itable_init=0',
+    'root_owner=0:0',
+    ...(hashSeed === undefined ? [] : [`hash_seed=${hashSeed}`]),
+    ...(growsTo > options.size * 1024 && features.includes('resize_inode')
+      ? [`resize=${Math.ceil(growsTo / BLOCK)}`]
+      : []),
+  ];
+  const args = [
+    ...['-q', '-F', '-t', 'ext4', '-b', `${BLOCK}`, '-I', '256'],
+    // Fixed, so that neither the builder's mke2fs.conf nor its e2fsprogs decide what a device must read.
+    ...['-O', ['none', ...features].join(',')],
+    ...(options.inodes === undefined ? ['-i', '16384'] : ['-N', `${options.inodes}`]),
+    ...['-m', `${options.reserved ?? 0}`, '-L', options.label],
+    ...(uuid === undefined ? [] : ['-U', uuid]),
+    ...['-E', extended.join(',')],
+    image,
+  ];
+  const made = await runCommand('mke2fs', args, { signal, env: fakeTime(epoch) });
+  return made.ok ? ok() : fail(commandFailure(made.failure, 'making the file system'));
 }
 
 /** Checks the file system and, with `repair`, mends what can be mended without asking. */
@@ -73,35 +101,146 @@ export async function checkFileSystem(
   return fail(commandFailure(failure, 'checking the file system'));
 }
 
+/** How much more is tried where the wanted number of blocks does not do: parts of it. */
+const MORE = [0, 0.005, 0.01, 0.02, 0.05];
+
+/** What moving costs on the way: longer maps of files, as parts of what is used. */
+const MOVING = 0.002;
+
+/** Blocks that are taken away at once: what lies in them is on disk twice until they are cut off. And how often. */
+const STEP = (48 * MIB) / BLOCK;
+const MOST_STEPS = 8;
+
 /**
- * Shrinks to `bytes`, or to as little as resize2fs reaches where that is more, and cuts the file to match.
- * The file system must be clean: `checkFileSystem` first. Returns the new size in bytes.
+ * Resizes to so many blocks, or to few more where moved files need some, and cuts the file to match. The file system
+ * must not be mounted and should be sound: nobody looks. Returns the new size in bytes.
+ *
+ * Forced, because resize2fs would ask for a check first, and because what it takes for the least (`-M`) is far from
+ * it: its estimate adds up the groups in which something is, and not what is in them.
  */
-export async function shrinkFileSystem(
+export async function resizeFileSystem(
   image: string,
-  bytes: number,
+  blocks: number,
   signal?: AbortSignal,
 ): Promise<Result<number>> {
-  const size = await readSuperblock(image);
-  if (!size.ok) return size;
-  const { blockSize } = size.value;
-  const target = Math.ceil(bytes / blockSize);
-  if (target < size.value.blocks) {
-    // Forced, because resize2fs refuses what it merely estimates to be too little; what then really is too
-    // little leaves the file system damaged or as it was, so it is mended and the estimate is taken.
-    const forced = await runCommand('resize2fs', ['-f', image, `${target}`], { signal });
-    if (!forced.ok) {
-      if (forced.failure.reason !== 'command-failed')
-        return fail(commandFailure(forced.failure, 'shrinking the file system'));
-      const mended = await checkFileSystem(image, 'repair', signal);
-      if (!mended.ok) return mended;
-      const least = await runCommand('resize2fs', ['-M', image], { signal });
-      if (!least.ok) return fail(commandFailure(least.failure, 'shrinking the file system'));
-    }
+  let now = await readSuperblock(image);
+  if (!now.ok) return now;
+  const step = Math.max(STEP, Math.ceil((now.value.blocks - blocks) / MOST_STEPS));
+  for (let last = 0; now.value.blocks !== blocks && now.value.blocks !== last;) {
+    last = now.value.blocks;
+    // The inode tables of groups that go are only free once those are gone.
+    const used = Math.ceil((last - now.value.freeBlocks) * (1 + MOVING)) + 64;
+    const next = Math.max(blocks, last - step);
+    const resized = await resizeTo(image, next < used && used < last ? used : next, last, signal);
+    if (!resized.ok) return resized;
+    now = await readSuperblock(image);
+    if (!now.ok) return now;
+    const end = now.value.blocks * BLOCK;
+    if ((await stat(image)).size !== end) await truncate(image, end);
   }
-  const after = await readSuperblock(image);
-  if (!after.ok) return after;
-  const end = after.value.blocks * blockSize;
-  if ((await stat(image)).size !== end) await truncate(image, end);
-  return ok(end);
+  return ok(now.value.blocks * BLOCK);
+}
+
+async function resizeTo(
+  image: string,
+  blocks: number,
+  now: number,
+  signal?: AbortSignal,
+): Promise<Result<void>> {
+  for (const more of MORE) {
+    const target = Math.ceil(blocks * (1 + more));
+    if (target === now || (target > now && more > 0)) return ok();
+    if ((await stat(image)).size < target * BLOCK) await truncate(image, target * BLOCK);
+    const resized = await runCommand('resize2fs', ['-f', image, `${target}`], { signal });
+    if (resized.ok) return ok();
+    if (!ranOut(resized.failure))
+      return fail(commandFailure(resized.failure, 'resizing the file system'));
+    // It has changed nothing, and yet marked the file system as one with errors.
+    const mended = await checkFileSystem(image, 'repair', signal);
+    if (!mended.ok) return mended;
+  }
+  return ok();
+}
+
+function ranOut(failure: CommandFailure): boolean {
+  return failure.reason === 'command-failed' && /No space left/.test(failure.stderr);
+}
+
+/** What makes a filled file system a whole one. */
+export interface Completion {
+  /** By mke2fs' names; default: `FEATURE_PRESETS.default`. */
+  readonly features?: readonly string[] | undefined;
+  /** Bytes. */
+  readonly journal: number;
+  /** Seconds since 1970, for the times that mounting has left. */
+  readonly epoch?: number | undefined;
+}
+
+/**
+ * Adds the journal and what goes with it, unless they are there, and forgets where and how often it was mounted.
+ * Fails with `no-space` where the journal has no room.
+ */
+export async function completeFileSystem(
+  image: string,
+  completion: Completion,
+  signal?: AbortSignal,
+): Promise<Result<void>> {
+  const superblock = await readSuperblock(image);
+  if (!superblock.ok) return superblock;
+  const wanted = completion.features ?? FEATURE_PRESETS.default;
+  const added = wanted.filter((feature) => LAST_FEATURES.has(feature));
+  const options = { signal, env: fakeTime(completion.epoch) };
+  const journal =
+    superblock.value.hasJournal || added.length === 0
+      ? []
+      : ['-O', added.join(','), '-J', `size=${Math.floor(completion.journal / MIB)}`];
+  // The kernel notes the mount point, a path of the builder's; debugfs would leave all but its first byte.
+  const tuned = await runCommand('tune2fs', ['-M', '', '-C', '0', ...journal, image], options);
+  if (!tuned.ok) return fail(tuneFailure(tuned.failure, image));
+  if (completion.epoch === undefined) return ok();
+  const time = `@${completion.epoch}`;
+  const script = [`mtime ${time}`, `lastcheck ${time}`, 'kbytes_written 0'];
+  const set = await runCommand('debugfs', ['-w', '-f', '-', image], {
+    ...options,
+    input: script.map((line) => `set_super_value ${line}\n`).join(''),
+  });
+  return set.ok ? ok() : fail(commandFailure(set.failure, 'setting the times of the file system'));
+}
+
+/** Takes the journal away: where it lies is in the way of shrinking, and its size is another's. */
+export async function removeJournal(image: string, signal?: AbortSignal): Promise<Result<void>> {
+  const superblock = await readSuperblock(image);
+  if (!superblock.ok) return superblock;
+  if (!superblock.value.hasJournal) return ok();
+  // Together: tune2fs refuses to leave an orphan file alone.
+  const removed = await runCommand('tune2fs', ['-O', '^orphan_file,^has_journal', image], {
+    signal,
+  });
+  return removed.ok ? ok() : fail(commandFailure(removed.failure, 'removing the journal'));
+}
+
+/** Gives the file system another UUID. Without metadata_csum_seed every checksum is made anew, after a check. */
+export async function setUuid(
+  image: string,
+  uuid: string,
+  signal?: AbortSignal,
+): Promise<Result<void>> {
+  const sound = await checkFileSystem(image, 'repair', signal);
+  if (!sound.ok) return sound;
+  const set = await runCommand('tune2fs', ['-U', uuid, image], { signal });
+  return set.ok ? ok() : fail(commandFailure(set.failure, 'setting the UUID'));
+}
+
+function tuneFailure(failure: CommandFailure, image: string): Failure {
+  if (
+    failure.reason === 'command-failed' &&
+    /too big for filesystem|No space|Could not allocate/i.test(failure.stderr)
+  )
+    return { reason: 'no-space', where: image };
+  return commandFailure(failure, 'adding the journal');
+}
+
+/** The clock of e2fsprogs; files keep their own times. */
+function fakeTime(epoch: number | undefined): Readonly<Record<string, string>> | undefined {
+  return epoch === undefined ? undefined : { E2FSPROGS_FAKE_TIME: `${epoch}` };
 }

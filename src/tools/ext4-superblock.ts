@@ -8,7 +8,15 @@ export interface Superblock {
   readonly blockSize: number;
   readonly blocks: number;
   readonly freeBlocks: number;
+  readonly inodes: number;
   readonly freeInodes: number;
+  readonly inodesPerGroup: number;
+  /** Blocks of one copy of the group descriptors, and those kept for more of them. */
+  readonly descriptorBlocks: number;
+  readonly reservedDescriptorBlocks: number;
+  readonly hasJournal: boolean;
+  /** In lower case, with dashes. */
+  readonly uuid: string;
   readonly inodeSize: number;
   /** Unmounted properly, with no error recorded. */
   readonly clean: boolean;
@@ -21,6 +29,7 @@ const LENGTH = 1024;
 const MAGIC = 0xef53;
 const STATE_CLEAN = 1;
 const STATE_ERRORS = 2;
+const COMPAT_HAS_JOURNAL = 0x4;
 const INCOMPAT_RECOVER = 0x4;
 const INCOMPAT_64BIT = 0x80;
 
@@ -37,12 +46,22 @@ export async function readSuperblock(image: string): Promise<Result<Superblock>>
   const state = bytes.readUInt16LE(58);
   const logBlockSize = bytes.readUInt32LE(24);
   if (logBlockSize > 6) return notAnImage(image, 'its superblock is damaged');
+  const blockSize = 1024 << logBlockSize;
+  const blocks = bytes.readUInt32LE(4) + high * bytes.readUInt32LE(336) * 2 ** 32;
+  const groups = Math.ceil(blocks / Math.max(1, bytes.readUInt32LE(32)));
+  const descriptor = high === 0 ? 32 : bytes.readUInt16LE(254);
   const superblock: Superblock = {
     label: bytes.subarray(120, 136).toString('utf8').replace(/\0.*$/s, ''),
-    blockSize: 1024 << logBlockSize,
-    blocks: bytes.readUInt32LE(4) + high * bytes.readUInt32LE(336) * 2 ** 32,
+    blockSize,
+    blocks,
     freeBlocks: bytes.readUInt32LE(12) + high * bytes.readUInt32LE(344) * 2 ** 32,
+    inodes: bytes.readUInt32LE(0),
     freeInodes: bytes.readUInt32LE(16),
+    inodesPerGroup: bytes.readUInt32LE(40),
+    descriptorBlocks: Math.ceil((groups * descriptor) / blockSize),
+    reservedDescriptorBlocks: bytes.readUInt16LE(206),
+    hasJournal: (bytes.readUInt32LE(92) & COMPAT_HAS_JOURNAL) !== 0,
+    uuid: formatUuid(bytes.subarray(104, 120)),
     inodeSize: bytes.readUInt32LE(76) === 0 ? 128 : bytes.readUInt16LE(88),
     clean: (state & STATE_CLEAN) !== 0 && (state & STATE_ERRORS) === 0,
     needsRecovery: (incompat & INCOMPAT_RECOVER) !== 0,
@@ -50,6 +69,11 @@ export async function readSuperblock(image: string): Promise<Result<Superblock>>
   const needed = superblock.blocks * superblock.blockSize;
   if (fileSize < needed) return notAnImage(image, `it is cut off: ${fileSize} bytes of ${needed}`);
   return ok(superblock);
+}
+
+function formatUuid(bytes: Buffer): string {
+  const hex = bytes.toString('hex');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 export function notAnImage(image: string, detail: string): Result<never> {

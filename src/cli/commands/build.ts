@@ -1,7 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { identityOf } from '../../plan/identity.ts';
 import type { Wanted } from '../../plan/wanted.ts';
-import { parseSize } from '../../model/bundle-size.ts';
 import type { TargetPins } from '../../model/pins.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
@@ -32,6 +32,7 @@ import {
   storeOption,
   targetOptions,
 } from '../options.ts';
+import { partitionOptions, withPartition } from '../partition-options.ts';
 import { pinnedTarget } from '../target.ts';
 
 export const buildCommand = defineCommand({
@@ -53,16 +54,7 @@ export const buildCommand = defineCommand({
     ...engineStoreOptions,
     ...loaderOption,
     ...outerEngineOption,
-    size: {
-      type: 'string',
-      requiresArg: true,
-      describe: "the partition's size, such as 1280M, or auto; instead of the bundle's",
-    },
-    label: {
-      type: 'string',
-      requiresArg: true,
-      describe: "the partition's label, instead of the bundle's",
-    },
+    ...partitionOptions,
     into: {
       type: 'string',
       requiresArg: true,
@@ -103,18 +95,16 @@ export const buildCommand = defineCommand({
     const spared = await spareInputs(output, [...args.bundle.map(String), args.pins]);
     if (!spared.ok) return spared;
     const { partition } = wanted.value;
-    const expected = {
-      pins,
-      dataRoot: partition.dataRoot,
-      label: partition.label,
-      store: wanted.value.engine.store,
-      unpack: wanted.value.engine.unpack,
-    };
+    const { store: engineStore, unpack } = wanted.value.engine;
+    const { dataRoot, label } = partition;
+    const whole = { dataRoot, label, store: engineStore, unpack };
+    const expected = { ...whole, pins };
     const request = {
       wanted: wanted.value,
       pins,
       store: store.value,
       epoch: surroundings.epoch,
+      identity: identityOf(partition, pins, surroundings.sourceDateEpoch),
       get content() {
         return contentOf(pins, store.value);
       },
@@ -154,7 +144,6 @@ export const buildCommand = defineCommand({
               ...common,
               into: await realOutput(args.into),
               proveWhole: async (image) => {
-                const { pins: _, ...whole } = expected;
                 const verified = await verifyConsistency(image, whole, quiet);
                 return verified.ok ? ok() : verified;
               },
@@ -243,34 +232,4 @@ async function noteUses(store: Store, pins: TargetPins, builder: string): Promis
     if (keptIndex !== undefined) parts.push(keptIndex);
   for (const { digest } of parts) await noteUse(store, 'blobs', digest);
   for (const file of Object.values(pins.files)) await noteUse(store, 'files', file.sha256);
-}
-
-/** The options that overrule the bundle's partition. */
-function withPartition(
-  wanted: Wanted,
-  args: { readonly size?: string | undefined; readonly label?: string | undefined },
-): Result<Wanted> {
-  let { size, label } = wanted.partition;
-  if (args.size !== undefined) {
-    const parsed = parseSize(args.size);
-    if (parsed === undefined)
-      return fail({
-        reason: 'invalid-option',
-        option: '--size',
-        value: args.size,
-        expected: 'auto, or a size such as 1280M or 2G',
-      });
-    size = parsed;
-  }
-  if (args.label !== undefined) {
-    if (Buffer.byteLength(args.label) > 16 || /[{}/\s]|\p{Cc}/u.test(args.label))
-      return fail({
-        reason: 'invalid-option',
-        option: '--label',
-        value: args.label,
-        expected: 'at most 16 bytes, with no white space, slash, brace or control character',
-      });
-    label = args.label;
-  }
-  return ok({ ...wanted, partition: { ...wanted.partition, size, label } });
 }

@@ -1,34 +1,26 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Context, Step } from '../../model/event.ts';
 import type { Result } from '../../model/result.ts';
-import { fail, ok } from '../../model/result.ts';
+import { ok } from '../../model/result.ts';
 import type { ImageChanges } from '../../plan/changes.ts';
-import { likelySize, workingSize } from '../../plan/size.ts';
 import { ContainerEngine } from '../../tools/container-engine.ts';
 import type { EngineChoice } from '../../tools/find-engine.ts';
+import type { NewFileSystem } from '../../tools/e2fsprogs.ts';
 import { makeFileSystem } from '../../tools/e2fsprogs.ts';
-import { mountImage, unmountImage } from '../../tools/mount.ts';
 import type { BuildRequest, Filled, Loader, WorkFiles } from '../loader.ts';
-import { DATA_IMAGE } from '../loader.ts';
 import { finishFileSystem } from '../finish.ts';
+import { fillSized } from '../sized-fill.ts';
 import { Undo } from '../undo.ts';
-import { mountPointOf } from '../work-directory.ts';
 import { loadDindImage } from './dind-image.ts';
 import type { ExpectedEngine } from './check-engine.ts';
 import { checkEngine } from './check-engine.ts';
-import { EngineContainer } from './engine-container.ts';
 import { changeImages } from './change-images.ts';
 import { checkImages } from './check-images.ts';
 import { inEngine } from './in-engine.ts';
 import { loadImages } from './load-images.ts';
-import { formatLabel, reapLeftovers } from './reap.ts';
+import { reapLeftovers } from './reap.ts';
 import { scrub } from './scrub.ts';
-
-/** How often an estimate of the size may have been short before the content is to blame. */
-const GROWTHS = 3;
-/** By how much it then grows: the image is sparse, and trying costs more than room. */
-const GROWTH = 4;
 
 export interface DindOptions {
   /** Which engine of the builder runs the dind image. */
@@ -66,26 +58,12 @@ export class DindLoader implements Loader {
     if (!expected.ok) return expected;
     const outer = await this.#outer.found(context.signal);
     if (!outer.ok) return outer;
-    const { size, headroom } = request.wanted.partition;
-    let bytes = workingSize(size, request.content, headroom);
-    for (let growth = 0; ; growth++) {
-      const filled = await this.#fillOnce(request, work, bytes, expected.value, context);
-      if (filled.ok || filled.failure.reason !== 'no-space') return filled;
-      if (filled.failure.where !== DATA_IMAGE) return filled;
-      if (size !== 'auto' || growth === GROWTHS)
-        return fail({
-          reason: 'no-space',
-          where: DATA_IMAGE,
-          needed: Math.max(likelySize(request.content), bytes + 1),
-          available: bytes,
-        });
-      context.report({
-        type: 'warning',
-        about: 'the estimated size was too small',
-        detail: `trying again with ${Math.round((bytes * GROWTH) / 1024 / 1024)} MiB`,
-      });
-      bytes *= GROWTH;
-    }
+    return fillSized(
+      request,
+      work,
+      (fileSystem, watched) => this.#fillOnce(request, work, fileSystem, expected.value, watched),
+      context,
+    );
   }
 
   async change(
@@ -141,7 +119,7 @@ export class DindLoader implements Loader {
   async #fillOnce(
     request: BuildRequest,
     work: WorkFiles,
-    bytes: number,
+    fileSystem: NewFileSystem,
     expected: ExpectedEngine,
     context: Context,
   ): Promise<Result<Filled>> {
@@ -150,7 +128,7 @@ export class DindLoader implements Loader {
       // Of the attempt before, which was too small.
       for (const path of [work.image, join(work.directory, 'run')])
         await rm(path, { recursive: true, force: true });
-      return await this.#fillWith(undo, request, work, bytes, expected, context);
+      return await this.#fillWith(undo, request, work, fileSystem, expected, context);
     } finally {
       await undo.run();
     }
@@ -160,12 +138,11 @@ export class DindLoader implements Loader {
     undo: Undo,
     request: BuildRequest,
     work: WorkFiles,
-    bytes: number,
+    fileSystem: NewFileSystem,
     expected: ExpectedEngine,
     context: Context,
   ): Promise<Result<Filled>> {
     const { partition } = request.wanted;
-    const mountPoint = mountPointOf(work.directory);
     const step = (name: Step): void => {
       context.report({ type: 'step', step: name });
     };
@@ -174,52 +151,39 @@ export class DindLoader implements Loader {
     step('make file system');
     const [image, made] = await Promise.all([
       loadDindImage(this.#outer, request, this.#options.builderPlatform, context),
-      makeFileSystem(work.image, { size: bytes, label: partition.label }, context.signal),
+      makeFileSystem(work.image, fileSystem, context.signal),
     ]);
     if (!made.ok) return made;
     if (!image.ok) return image;
 
-    step('mount');
-    await mkdir(mountPoint, { recursive: true });
-    const unmount = undo.add('unmount the data image', () => unmountImage(mountPoint));
-    const mounted = await mountImage(work.image, mountPoint, context.signal);
-    if (!mounted.ok) return mounted;
-
-    step('start engine');
-    const engine = await EngineContainer.start(
-      this.#outer,
-      {
-        image: image.value,
-        mountPoint,
-        runDirectory: join(work.directory, 'run'),
-        dataRoot: partition.dataRoot,
-        expected,
-        label: formatLabel(work.directory),
-        privileged: this.#options.privileged,
-      },
+    const options = {
+      outer: this.#outer,
+      image: image.value,
+      privileged: this.#options.privileged,
+      expected,
+    };
+    const { images } = request.pins;
+    const version = await inEngine(
+      options,
+      request,
+      work,
       undo,
       context,
+      async (engine, watched) => {
+        step('load images');
+        const loaded = await loadImages(images, request.store, engine, watched);
+        if (!loaded.ok) return loaded;
+        step('check images');
+        return checkImages(images, request.store, engine, watched);
+      },
     );
-    if (!engine.ok) return engine;
-
-    step('load images');
-    const loaded = await loadImages(request.pins.images, request.store, engine.value, context);
-    if (!loaded.ok) return loaded;
-    step('check images');
-    const checked = await checkImages(request.pins.images, request.store, engine.value, context);
-    if (!checked.ok) return checked;
-    step('stop engine');
-    const stopped = await engine.value.stop();
-    if (!stopped.ok) return stopped;
-    step('unmount');
-    const unmounted = await unmount();
-    if (!unmounted.ok) return unmounted;
+    if (!version.ok) return version;
 
     step('scrub');
     const scrubbed = await scrub(work.image, partition.dataRoot, expected.store, context);
     if (!scrubbed.ok) return scrubbed;
     const finished = await finishFileSystem(request, work, context);
     if (!finished.ok) return finished;
-    return ok({ tools: { dockerd: engine.value.version.version } });
+    return ok({ tools: { dockerd: version.value } });
   }
 }

@@ -4,8 +4,11 @@ import type { Descriptor } from '../../../src/model/descriptor.ts';
 import { digestOf } from '../../../src/model/digest.ts';
 import type { TargetPins } from '../../../src/model/pins.ts';
 import {
+  contentFor,
   estimateContent,
-  finalSize,
+  fittingSize,
+  fittingSizeAfter,
+  isTooSmall,
   leastSize,
   likelySize,
   workingSize,
@@ -54,15 +57,47 @@ test('a trailer that is smaller than the file is not believed', () => {
   assert.deepEqual(content.unpacked, { least: 0, likely: 60 * MIB });
 });
 
-test('a fixed size is taken as it is, auto has room for everything', () => {
+test('a fixed size is taken as it is, auto has room for everything and inodes as whole groups have', () => {
   const content = estimateContent(pins, () => undefined);
-  assert.equal(workingSize({ bytes: 64 * MIB }, content, { percent: 10 }), 64 * MIB);
-  const auto = workingSize('auto', content, { bytes: 100 * MIB });
-  assert.ok(auto > leastSize(content) + 60 * MIB + 100 * MIB);
+  assert.equal(workingSize({ bytes: 64 * MIB }, content, {}), 64 * MIB);
+  const auto = workingSize('auto', content, {});
+  assert.ok(auto > leastSize(content) + 60 * MIB);
   assert.equal(auto % MIB, 0);
+  const nothing = { blobs: 0, files: 0, unpacked: { least: 0, likely: 0 } };
+  assert.equal(workingSize('auto', nothing, {}), 128 * MIB);
 });
 
-test('headroom is a share of what is used, or bytes', () => {
-  assert.equal(finalSize(100 * MIB, { percent: 10 }), 110 * MIB);
-  assert.equal(finalSize(100 * MIB - 1, { bytes: 5 * MIB }), 105 * MIB);
+test('an engine that does not unpack, or keeps no blobs, has no room for either', () => {
+  const content = estimateContent(pins, () => 20 * MIB);
+  const blobs = contentFor({ store: 'containerd', unpack: false }, content);
+  assert.deepEqual(blobs.unpacked, { least: 0, likely: 0 });
+  assert.equal(blobs.blobs, content.blobs);
+  const layers = contentFor({ store: 'overlay2', unpack: true }, content);
+  assert.equal(layers.blobs, 0);
+  assert.deepEqual(layers.unpacked, content.unpacked);
+});
+
+test('a size is too small where the least content and the file system have no room in it', () => {
+  const content = estimateContent(pins, () => 25 * MIB);
+  const least = leastSize(content);
+  assert.ok(isTooSmall(least, content, {}), 'a file system has a size of its own');
+  assert.ok(!isTooSmall(fittingSize(content, {}), content, {}));
+  const fits = fittingSize(content, {});
+  assert.equal(fits % MIB, 0);
+  assert.ok(fits > likelySize(content) - MIB);
+  // A fixed size that is one MiB short of what is certain.
+  const lowest = Array.from({ length: 200 }, (_, mib) => mib * MIB).find(
+    (size) => !isTooSmall(size, content, {}),
+  );
+  assert.ok(lowest !== undefined && lowest > least && lowest < fits);
+});
+
+test('a shortage teaches: what is in, and the rest of what is expected', () => {
+  const content = estimateContent(pins, () => 25 * MIB);
+  const size = 64 * MIB;
+  const half = fittingSizeAfter({ size, used: 63 * MIB, loaded: 0.5 }, content, {});
+  assert.ok(half >= fittingSize(content, {}));
+  // With everything in it only the journal is lacking.
+  const all = fittingSizeAfter({ size, used: 62 * MIB, loaded: 1 }, content, {});
+  assert.ok(all > size && all < size + 8 * MIB, `${all / MIB} MiB`);
 });
