@@ -8,8 +8,10 @@ import { parseReference, taggedName } from '../model/reference.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { readImageParts, readStatedPlatform } from '../oci/image-parts.ts';
-import type { DirectoryEntry, ReadFailure } from '../tools/debugfs.ts';
-import { hashFile, listDirectory, readFile } from '../tools/debugfs.ts';
+import type { DirectoryEntry, ReadFailure } from '../ext4/reader/at-path.ts';
+import { hashAt, listAt, readAt } from '../ext4/reader/at-path.ts';
+import type { ImageReader } from '../ext4/reader/image-reader.ts';
+import { openImage } from '../ext4/reader/open-image.ts';
 
 /** What lies on a data partition that nobody has told us about: read with no mount and no engine. */
 export interface ExistingContent {
@@ -23,9 +25,26 @@ export interface ExistingContent {
   readonly state: readonly string[];
 }
 
-/** Fails with `into-refused` where it can't be read for what it is. */
+/** The largest file that is read at once: a database of containerd's. */
+const READ_LIMIT = 256 * 1024 * 1024;
+
+/** Fails with `into-refused` where it can't be read for what it is, and as `openImage` does. */
 export async function readExisting(
   image: string,
+  dataRoot: string,
+  signal: AbortSignal,
+): Promise<Result<ExistingContent>> {
+  const opened = await openImage(image);
+  if (!opened.ok) return opened;
+  try {
+    return await readContent(opened.value, dataRoot, signal);
+  } finally {
+    await opened.value.close();
+  }
+}
+
+async function readContent(
+  image: ImageReader,
   dataRoot: string,
   signal: AbortSignal,
 ): Promise<Result<ExistingContent>> {
@@ -33,25 +52,25 @@ export async function readExisting(
   const files: Record<string, FilePin> = {};
   const walked = await walk(image, '', dataRoot, tree, files, signal);
   if (!walked.ok) return walked;
-  const listed = await list(image, `/${dataRoot}`, signal);
+  const listed = await list(image, `/${dataRoot}`);
   if (!listed.ok) return listed;
   // None yet: the engine makes one.
   if (listed.value === undefined) return ok({ images: {}, tree, files, state: [] });
-  const state = await engineState(image, dataRoot, signal);
+  const state = await engineState(image, dataRoot);
   if (!state.ok) return state;
-  const images = await readImages(image, dataRoot, signal);
+  const images = await readImages(image, dataRoot);
   return images.ok ? ok({ images: images.value, tree, files, state: state.value }) : images;
 }
 
 async function walk(
-  image: string,
+  image: ImageReader,
   directory: string,
   dataRoot: string,
   tree: Map<string, string>,
   files: Record<string, FilePin>,
   signal: AbortSignal,
 ): Promise<Result<void>> {
-  const entries = await list(image, `/${directory}`, signal);
+  const entries = await list(image, `/${directory}`);
   if (!entries.ok) return entries;
   for (const entry of entries.value ?? []) {
     const path = directory === '' ? entry.name : `${directory}/${entry.name}`;
@@ -67,8 +86,8 @@ async function walk(
       tree.set(path, about);
       continue;
     }
-    const hashed = await hashFile(image, `/${path}`, signal);
-    if (!hashed.ok) return fail(unreadable(image, hashed.failure));
+    const hashed = await hashAt(image, `/${path}`, signal);
+    if (!hashed.ok) return fail(unreadable(image.path, hashed.failure));
     const { size, sha256 } = hashed.value;
     tree.set(path, `${about} ${size} ${sha256}`);
     if (entry.uid === 0 && entry.gid === 0)
@@ -78,18 +97,14 @@ async function walk(
 }
 
 /** What an engine keeps that is somebody's, in directories that are empty or not there in an image of ours. */
-async function engineState(
-  image: string,
-  dataRoot: string,
-  signal: AbortSignal,
-): Promise<Result<string[]>> {
+async function engineState(image: ImageReader, dataRoot: string): Promise<Result<string[]>> {
   const found: string[] = [];
   const look = async (
     directory: string,
     what: string,
     isSomebodys: (entry: DirectoryEntry) => boolean,
   ): Promise<Result<void>> => {
-    const entries = await list(image, `/${dataRoot}/${directory}`, signal);
+    const entries = await list(image, `/${dataRoot}/${directory}`);
     if (!entries.ok) return entries;
     const names = (entries.value ?? []).filter(isSomebodys).map(({ name }) => name);
     if (names.length > 0) found.push(`it has ${what}: ${names.join(', ')}`);
@@ -107,19 +122,18 @@ async function engineState(
 }
 
 async function readImages(
-  image: string,
+  image: ImageReader,
   dataRoot: string,
-  signal: AbortSignal,
 ): Promise<Result<Record<string, ImagePin>>> {
   const paths = containerdPaths(dataRoot, 'daemon');
   const refuse = (conflict: string): Result<never> =>
-    fail({ reason: 'into-refused', image, conflicts: [conflict] });
+    fail({ reason: 'into-refused', image: image.path, conflicts: [conflict] });
   const databases: Buffer[] = [];
   for (const path of [paths.metaDb, paths.snapshotsDb]) {
-    const bytes = await readFile(image, `/${path}`, signal);
+    const bytes = await readAt(image, `/${path}`, READ_LIMIT);
     if (!bytes.ok) {
       if (bytes.failure.reason === 'not-in-image' && databases.length === 0) return ok({});
-      return fail(unreadable(image, bytes.failure));
+      return fail(unreadable(image.path, bytes.failure));
     }
     databases.push(bytes.value);
   }
@@ -128,7 +142,7 @@ async function readImages(
   if (!store.ok) return refuse(`its ${store.failure.database} is damaged: ${store.failure.detail}`);
   const read = async (digest: Digest): Promise<Buffer | undefined> => {
     if (!store.value.blobs.has(digest)) return undefined;
-    const bytes = await readFile(image, `/${paths.blobs}/${hexOf(digest)}`, signal);
+    const bytes = await readAt(image, `/${paths.blobs}/${hexOf(digest)}`, READ_LIMIT);
     return bytes.ok ? bytes.value : undefined;
   };
   const images: Record<string, ImagePin> = {};
@@ -189,15 +203,14 @@ async function readImage(
 
 /** Undefined where there is no such directory. */
 async function list(
-  image: string,
+  image: ImageReader,
   path: string,
-  signal: AbortSignal,
 ): Promise<Result<DirectoryEntry[] | undefined>> {
-  const listed = await listDirectory(image, path, signal);
+  const listed = await listAt(image, path);
   if (listed.ok) return listed;
   if (listed.failure.reason === 'not-in-image' && listed.failure.problem === 'missing')
     return ok(undefined);
-  return fail(unreadable(image, listed.failure));
+  return fail(unreadable(image.path, listed.failure));
 }
 
 function unreadable(image: string, failure: ReadFailure) {

@@ -8,9 +8,9 @@ import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { hashHandle } from '../store/content.ts';
 import { errorCode, fileFailure } from '../store/file-failure.ts';
-import type { FileToWrite } from '../tools/debugfs-write.ts';
-import { writeFiles } from '../tools/debugfs-write.ts';
 import type { BuildRequest, WorkFiles } from './loader.ts';
+import type { FileToWrite } from './write-files.ts';
+import { writeFiles } from './write-files.ts';
 
 /** What is wrong with a file in the store; undefined where its bytes are the pinned ones. */
 async function hashAgain(source: string, pin: FilePin): Promise<BlobBad['problem'] | undefined> {

@@ -3,12 +3,12 @@ import type { ImageReader } from '../ext4/reader/image-reader.ts';
 import { openImage } from '../ext4/reader/open-image.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import type { Removal } from '../tools/debugfs-remove.ts';
-import { removePaths } from '../tools/debugfs-remove.ts';
+import { editImage, quote } from '../tools/debugfs.ts';
 
 /**
  * Removes files and whole directories from an unmounted ext4 image, without root. Paths are absolute within the
- * image; each must be there. The file system needs a repairing e2fsck afterwards.
+ * image; each must be there. The path where it was last mounted goes too. The file system needs a repairing e2fsck
+ * afterwards: debugfs leaves the counts of a directory's links to it.
  */
 export async function removeTrees(
   image: string,
@@ -17,23 +17,24 @@ export async function removeTrees(
 ): Promise<Result<void>> {
   const reader = await openImage(image);
   if (!reader.ok) return reader;
-  const removals: Removal[] = [];
+  const script: string[] = [];
   try {
     for (const tree of trees) {
-      const planned = await planRemoval(reader.value, tree, removals);
+      const planned = await planRemoval(reader.value, tree, script);
       if (!planned.ok) return planned;
     }
   } finally {
     await reader.value.close();
   }
-  return removePaths(image, removals, signal);
+  script.push('set_super_value last_mounted ""');
+  return editImage(image, script, 'removing from the data image', signal);
 }
 
 /** Children first: debugfs removes empty directories only. */
 async function planRemoval(
   image: ImageReader,
   path: string,
-  removals: Removal[],
+  script: string[],
 ): Promise<Result<void>> {
   const inode = await inodeAt(image, path);
   if (!inode.ok) {
@@ -41,7 +42,7 @@ async function planRemoval(
     return fail(inode.failure);
   }
   if (inode.value.type !== 'directory') {
-    removals.push({ path, kind: 'other' });
+    script.push(`rm ${quote(path)}`);
     return ok();
   }
   const listed = await listAt(image, path);
@@ -50,9 +51,9 @@ async function planRemoval(
     return fail(listed.failure);
   }
   for (const { name } of listed.value) {
-    const planned = await planRemoval(image, `${path}/${name}`, removals);
+    const planned = await planRemoval(image, `${path}/${name}`, script);
     if (!planned.ok) return planned;
   }
-  removals.push({ path, kind: 'directory' });
+  script.push(`rmdir ${quote(path)}`);
   return ok();
 }

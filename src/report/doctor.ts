@@ -40,7 +40,7 @@ const SKOPEO = [1, 9] as const;
 /** The first whose debugfs writes files below a directory and sets times as seconds. */
 const E2FSPROGS = [1, 43] as const;
 const E2FS_BUILD = ['mke2fs', 'e2fsck', 'resize2fs', 'debugfs'];
-const E2FS_VERIFY = ['e2fsck', 'debugfs'];
+const E2FS_VERIFY = ['e2fsck'];
 const DEADLINE = 30_000;
 
 /** Looks and changes nothing, runs nothing as root. One finding for each thing needed, in a fixed order. */
@@ -105,9 +105,9 @@ async function checkE2fsprogs(
     if (absent !== undefined) return { what, ok: false, ...absent };
   }
   // The banner goes to standard error.
-  const said = await machine.run('debugfs', ['-V'], DEADLINE, context.signal);
+  const said = await machine.run('e2fsck', ['-V'], DEADLINE, context.signal);
   const version = readVersion(`${said.stderr}${said.stdout}`);
-  return checkVersion(machine, what, 'debugfs', version, E2FSPROGS);
+  return checkVersion(machine, what, 'e2fsck', version, E2FSPROGS);
 }
 
 async function checkLoopDevices(machine: Machine): Promise<Finding> {

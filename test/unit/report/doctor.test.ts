@@ -30,7 +30,7 @@ const HEALTHY: Traits = {
   ],
   answers: {
     'skopeo --version': { stdout: 'skopeo version 1.13.3\n' },
-    'debugfs -V': { stderr: 'debugfs 1.47.0 (5-Feb-2023)\n' },
+    'e2fsck -V': { stderr: 'e2fsck 1.47.0 (5-Feb-2023)\n' },
     'docker --version': { stdout: 'Docker version 28.5.2, build abc\n' },
     'docker context inspect': { stdout: 'unix:///var/run/docker.sock\n' },
     'docker info': { stdout: '{"ServerVersion":"28.5.2"}\n' },
@@ -122,7 +122,7 @@ describe('examineMachine', () => {
     assert.deepEqual(await names({ network: false, verify: true }), ['Node.js', 'e2fsprogs']);
     assert.ok(!(await names({ network: false, loader: 'dind' })).includes('skopeo'));
     assert.deepEqual(
-      await lacks({ programs: ['e2fsck', 'debugfs'] }, { network: false, verify: true }),
+      await lacks({ programs: ['e2fsck'] }, { network: false, verify: true }),
       [],
     );
   });
@@ -245,7 +245,7 @@ describe('examineMachine', () => {
     ],
     [
       'old e2fsprogs',
-      { answers: { 'debugfs -V': { stderr: 'debugfs 1.42.13 (17-May-2015)' } } },
+      { answers: { 'e2fsck -V': { stderr: 'e2fsck 1.42.13 (17-May-2015)' } } },
       'e2fsprogs',
       /1\.42, needed is 1\.43/,
       'sudo apt-get install -y e2fsprogs',

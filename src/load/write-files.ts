@@ -6,13 +6,16 @@ import type { Digest } from '../model/digest.ts';
 import { digestFromHex } from '../model/digest.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import type { ImageNodeStatus, ReadFailure } from './debugfs.ts';
-import { complaints, hashFile, nameImage, openFailure, quote, statPath } from './debugfs.ts';
-import type { Superblock } from './ext4-superblock.ts';
-import { notAnImage, readSuperblock } from './ext4-superblock.ts';
-import { commandFailure, lastLines, runCommand } from './run-command.ts';
+import type { Inode } from '../ext4/reader/inode.ts';
+import type { ReadFailure } from '../ext4/reader/at-path.ts';
+import { hashAt, inodeAt } from '../ext4/reader/at-path.ts';
+import type { ImageReader } from '../ext4/reader/image-reader.ts';
+import { openImage } from '../ext4/reader/open-image.ts';
+import { editImage, quote } from '../tools/debugfs.ts';
+import type { Superblock } from '../tools/ext4-superblock.ts';
+import { notAnImage, readSuperblock } from '../tools/ext4-superblock.ts';
 
-/** Puts files into an ext4 image that is not mounted, by e2fsprogs' debugfs: no root. */
+/** Puts files into an ext4 image that is not mounted: no root. */
 
 export interface FileToWrite {
   /** Relative to the partition's root, `/` between names, none of them `.` or `..`. */
@@ -25,8 +28,7 @@ export interface FileToWrite {
   readonly mtime: number;
 }
 
-/** debugfs reads its script in pieces of stdio's BUFSIZ and takes a longer line for two. */
-const LONGEST_LINE = 8000;
+const DOING = 'writing files into the data image';
 
 /**
  * Writes the files, owned by root, and the directories they need (0755, root, the first file's mtime). A file
@@ -45,24 +47,25 @@ export async function writeFiles(
   if (!superblock.ok) return superblock;
   if (superblock.value.needsRecovery || !superblock.value.clean)
     return notAnImage(image, 'its file system was not unmounted properly: e2fsck first');
-  const named = nameImage(resolve(image));
-  if (!named.ok) return named;
 
-  const plan = await planWrites(image, files, superblock.value, signal);
+  const plan = await reading(image, (reader) => planWrites(reader, files, superblock.value));
   if (!plan.ok) return plan;
-  const run = await runCommand('debugfs', ['-w', '-f', '-', named.value.name], {
-    cwd: named.value.cwd,
-    input: `${plan.value.script.join('\n')}\n`,
-    signal,
-  });
-  if (!run.ok) return fail(commandFailure(run.failure, 'writing files into the data image'));
-  const said = complaints(run.value.stderr);
-  if (said !== '') {
-    if (/No space left|Could not allocate (block|inode)|No free (space|inodes)/i.test(said))
-      return fail({ reason: 'no-space', where: image });
-    return openFailure(image, said) ?? wentWrong(lastLines(said, 5));
+  const written = await editImage(image, plan.value.script, DOING, signal);
+  if (!written.ok) return written;
+  return reading(image, (reader) => compare(reader, files, plan.value, signal));
+}
+
+async function reading<T>(
+  image: string,
+  read: (reader: ImageReader) => Promise<Result<T>>,
+): Promise<Result<T>> {
+  const opened = await openImage(image);
+  if (!opened.ok) return opened;
+  try {
+    return await read(opened.value);
+  } finally {
+    await opened.value.close();
   }
-  return compare(image, files, plan.value, signal);
 }
 
 interface WritePlan {
@@ -72,15 +75,14 @@ interface WritePlan {
 }
 
 async function planWrites(
-  image: string,
+  image: ImageReader,
   files: readonly FileToWrite[],
   superblock: Superblock,
-  signal?: AbortSignal,
 ): Promise<Result<WritePlan>> {
-  const seen = new Map<string, ImageNodeStatus | undefined>();
-  const look = async (path: string): Promise<Result<ImageNodeStatus | undefined>> => {
+  const seen = new Map<string, Inode | undefined>();
+  const look = async (path: string): Promise<Result<Inode | undefined>> => {
     if (seen.has(path)) return ok(seen.get(path));
-    const found = await statPath(image, path, signal);
+    const found = await inodeAt(image, path);
     if (!found.ok && found.failure.reason !== 'not-in-image') return fail(found.failure);
     const status = found.ok ? found.value : undefined;
     seen.set(path, status);
@@ -127,12 +129,10 @@ async function planWrites(
   if (blocks > superblock.freeBlocks || inodes > superblock.freeInodes)
     return fail({
       reason: 'no-space',
-      where: image,
+      where: image.path,
       needed: blocks * superblock.blockSize,
       available: superblock.freeBlocks * superblock.blockSize,
     });
-  const long = script.find((line) => Buffer.byteLength(line) > LONGEST_LINE);
-  if (long !== undefined) return wentWrong(`too long for debugfs: ${long.slice(0, 80)}…`);
   return ok({ script, newDirectories });
 }
 
@@ -159,28 +159,30 @@ async function sourceSize(source: string): Promise<Result<number>> {
 }
 
 async function compare(
-  image: string,
+  image: ImageReader,
   files: readonly FileToWrite[],
   plan: WritePlan,
-  signal?: AbortSignal,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<Result<void>> {
   for (const path of plan.newDirectories) {
-    const status = readBack(path, await statPath(image, path, signal));
+    const status = readBack(path, await inodeAt(image, path));
     if (!status.ok) return status;
     if (status.value.type !== 'directory' || !isAs(status.value, 0o755))
       return wentWrong(`${path} did not become a directory of root's with mode 0755`);
   }
   for (const file of files) {
     const path = `/${file.path}`;
-    const status = readBack(path, await statPath(image, path, signal));
+    const status = readBack(path, await inodeAt(image, path));
     if (!status.ok) return status;
     if (status.value.type !== 'file' || !isAs(status.value, file.mode))
       return wentWrong(
         `${path} did not become a file of root's with mode ${file.mode.toString(8)}`,
       );
-    if (status.value.mtime !== file.mtime)
-      return wentWrong(`${path} has the time ${status.value.mtime} instead of ${file.mtime}`);
-    const written = readBack(path, await hashFile(image, path, signal));
+    if (status.value.mtime.seconds !== file.mtime)
+      return wentWrong(
+        `${path} has the time ${status.value.mtime.seconds} instead of ${file.mtime}`,
+      );
+    const written = readBack(path, await hashAt(image, path, signal));
     if (!written.ok) return written;
     const wanted = await hashSource(file.source);
     if (!wanted.ok) return wanted;
@@ -190,7 +192,7 @@ async function compare(
   return ok();
 }
 
-function isAs(status: ImageNodeStatus, mode: number): boolean {
+function isAs(status: Inode, mode: number): boolean {
   return status.mode === mode && status.uid === 0 && status.gid === 0;
 }
 
@@ -220,10 +222,5 @@ function unreadable(source: string, error: unknown): Result<never> {
 }
 
 function wentWrong(detail: string): Result<never> {
-  return fail({
-    reason: 'tool-failed',
-    tool: 'debugfs',
-    doing: 'writing files into the data image',
-    detail,
-  });
+  return fail({ reason: 'tool-failed', tool: 'debugfs', doing: DOING, detail });
 }
