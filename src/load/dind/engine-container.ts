@@ -211,6 +211,8 @@ function runArguments(name: string, options: EngineContainerOptions): string[] {
     '--tmpfs=/etc/docker',
     // On two cores unpacking in the daemon beats a second process for each layer.
     '--env=CONTAINERD_DISABLE_PIGZ=1',
+    // Collecting Go's garbage less often saves an eighth of the processor time, and costs some ten megabytes.
+    '--env=GOGC=400',
     '--entrypoint=/bin/sh',
     options.image,
     ...daemonArguments(process.getgid?.() ?? 0),
