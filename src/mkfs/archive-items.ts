@@ -1,4 +1,4 @@
-import type { Attributes, Entry, Timestamp } from '../ext4/entry.ts';
+import type { Attributes, Content, Entry, Timestamp } from '../ext4/entry.ts';
 import type { Report } from '../model/event.ts';
 import { CompressionError } from '../oci/compression-error.ts';
 import { decompress } from '../oci/decompress.ts';
@@ -42,8 +42,24 @@ export async function* archiveItems(
         );
       const entry = entryOf(member, path, options);
       if (entry.type === 'directory') directories.add(latin1(path));
-      yield entry.type === 'file' ? { entry, content: member.content } : { entry };
+      yield entry.type === 'file' ? { entry, content: contentOf(member, input) } : { entry };
     }
+  } catch (error) {
+    throw translate(error, input);
+  }
+}
+
+/** What goes wrong in it is told like anything else, though somebody else reads it. */
+function contentOf({ content }: TarEntry, input: string): Content {
+  return content instanceof Uint8Array ? content : translating(content, input);
+}
+
+async function* translating(
+  content: AsyncIterable<Uint8Array>,
+  input: string,
+): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield* content;
   } catch (error) {
     throw translate(error, input);
   }

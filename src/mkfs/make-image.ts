@@ -5,6 +5,7 @@ import type { Context } from '../model/event.ts';
 import { interruption } from '../model/file-failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
+import { NeededSize } from './needed-size.ts';
 import { TreeError } from './tree-error.ts';
 import type { TreeItem } from './tree-item.ts';
 
@@ -34,10 +35,12 @@ export async function makeImage(
   const writer = created.value;
   let isFinished = false;
   try {
-    const entries = await addAll(writer, items, adjustments, context.signal);
-    if (!entries.ok) return entries;
+    const needed = new NeededSize(options);
+    const walk = items[Symbol.asyncIterator]();
+    const entries = await addAll(writer, walk, adjustments, needed, context.signal);
+    if (!entries.ok) return await explain(entries, walk, needed, options, context.signal);
     const finished = await writer.finish();
-    if (!finished.ok) return finished;
+    if (!finished.ok) return await explain(finished, walk, needed, options, context.signal);
     isFinished = true;
     return ok({ ...finished.value, entries: entries.value });
   } catch (error) {
@@ -51,18 +54,54 @@ export async function makeImage(
 
 async function addAll(
   writer: ImageWriter,
-  items: AsyncIterable<TreeItem>,
+  walk: AsyncIterator<TreeItem>,
   adjustments: Adjustments,
+  needed: NeededSize,
   signal: AbortSignal,
 ): Promise<Result<number>> {
   let entries = 0;
-  for await (const { entry, content } of items) {
-    if (signal.aborted) return fail(interruption(signal));
-    const added = await writer.add(adjust(entry, adjustments), content);
-    if (!added.ok) return added;
-    entries += 1;
+  let isDone = false;
+  try {
+    for (let next = await walk.next(); next.done !== true; next = await walk.next()) {
+      if (signal.aborted) return fail(interruption(signal));
+      const { entry, content } = next.value;
+      needed.add(entry);
+      const added = await writer.add(adjust(entry, adjustments), content);
+      if (!added.ok) {
+        // Who wants to know how much there is reads on.
+        isDone = added.failure.reason === 'no-space';
+        return added;
+      }
+      entries += 1;
+    }
+    isDone = true;
+    return signal.aborted ? fail(interruption(signal)) : ok(entries);
+  } finally {
+    if (!isDone) await walk.return?.();
   }
-  return signal.aborted ? fail(interruption(signal)) : ok(entries);
+}
+
+/** A size that does not do is told with one that would: the rest of the tree is counted for it. */
+async function explain(
+  failed: Result<never>,
+  walk: AsyncIterator<TreeItem>,
+  needed: NeededSize,
+  { size }: ImageOptions,
+  signal: AbortSignal,
+): Promise<Result<never>> {
+  if (failed.ok || failed.failure.reason !== 'no-space') return failed;
+  // The disk is full, and not the file system.
+  if (typeof size !== 'number' || failed.failure.available !== size) {
+    await walk.return?.();
+    return failed;
+  }
+  for (let next = await walk.next(); next.done !== true; next = await walk.next()) {
+    needed.add(next.value.entry);
+    if (signal.aborted) break;
+  }
+  await walk.return?.();
+  const fits = Math.max(needed.bytes, failed.failure.needed ?? 0);
+  return fail({ ...failed.failure, where: 'the image', needed: fits, fits });
 }
 
 function adjust(entry: Entry, { owner, newest }: Adjustments): Entry {

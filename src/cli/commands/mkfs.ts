@@ -4,6 +4,7 @@ import { addAbortSignal } from 'node:stream';
 import { makeImage } from '../../mkfs/make-image.ts';
 import { inputKind, openTree } from '../../mkfs/open-tree.ts';
 import { errorCode, fileFailure } from '../../model/file-failure.ts';
+import type { Failure } from '../../model/failure.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
@@ -61,15 +62,22 @@ export const mkfsCommand = defineCommand({
     const tree = await openTree(options, process.stdin, surroundings);
     if (!tree.ok) return tree;
     const made = await makeImage(tree.value, output.value, image, adjustments, surroundings);
-    if (!made.ok) return made;
+    if (!made.ok) return fail(inOurWords(made.failure));
     const { size, used, entries, inodes } = made.value;
     const seconds = (performance.now() - start) / 1000;
     return ok({
-      text: `${args.output}: ${formatBytes(size)}, ${entries} entries, ${formatBytes(used)} in use, ${seconds.toFixed(1)} s\n`,
+      text: `${args.output}: ${formatBytes(size)}, ${entries} ${entries === 1 ? 'entry' : 'entries'}, ${formatBytes(used)} in use, ${seconds.toFixed(1)} s\n`,
       json: { ...facts, written: true, size, used, entries, inodes },
     });
   },
 });
+
+/** The writer names options as it knows them. */
+function inOurWords(failure: Failure): Failure {
+  if (failure.reason !== 'invalid-option') return failure;
+  const option = failure.option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return { ...failure, option: option in mkfsOptions ? `--${option}` : failure.option };
+}
 
 /** The output at its real path, by which the kernel knows it; never one that is in use, or part of the input. */
 async function checkOutput(given: string, input: string): Promise<Result<string>> {
