@@ -81,14 +81,6 @@ export class MappedBlocks {
     }
   }
 
-  /** One that depends on where it lies. */
-  async appendOne(make: (at: number) => Buffer): Promise<void> {
-    const physical = await this.#store.writeBlock(make);
-    await this.#extents.add({ logical: this.#logical, physical, length: 1 });
-    this.#logical += 1;
-    this.#blocks += 1;
-  }
-
   /** So many blocks of zeros. */
   skip(blocks: number): void {
     this.#logical += blocks;

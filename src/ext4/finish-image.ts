@@ -1,5 +1,4 @@
 import type { BlockStore } from './block-store.ts';
-import { MappedBlocks } from './block-store.ts';
 import type { WrittenDirectory } from './directory-blocks.ts';
 import { writeDirectory } from './directory-blocks.ts';
 import { ExtentTree } from './extent-tree.ts';
@@ -17,6 +16,7 @@ import {
 import { encodeJournalSuperblock } from './format/journal.ts';
 import { encodeOrphanBlock } from './format/orphan-file.ts';
 import { FIRST_INODE, JOURNAL_INODE } from './format/superblock.ts';
+import type { Run } from './geometry.ts';
 import type { Finished } from './image-writer.ts';
 import type { InodeStore } from './inode-store.ts';
 import type { Plan } from './plan-image.ts';
@@ -38,7 +38,6 @@ export interface ImageState {
 const RESIZE_INODE = 7;
 const LOST_AND_FOUND_BYTES = 16 * 1024;
 const MOST_LINKS = 65000;
-const ORPHAN_BLOCKS = 32;
 const LISTED = new Map<number, number>(
   Object.values(INODE_TYPE).map(({ mode, listed }) => [mode, listed]),
 );
@@ -48,13 +47,20 @@ const ZEROS = Buffer.alloc(64 * 1024);
 export async function finishImage(state: ImageState): Promise<Finished> {
   const { settings, store, inodes } = state;
   await writeDirectories(state);
-  const orphans = settings.features.has('orphan_file') ? await writeOrphanFile(state) : undefined;
   await clearFree(store);
+  // Counted while it is planned; there may be nothing for it.
+  const orphanInode = settings.features.has('orphan_file') ? inodes.allocate() : undefined;
   const plan = planImage(state);
+  const orphans =
+    orphanInode === undefined || plan.orphans === undefined
+      ? undefined
+      : await writeOrphanFile(state, plan.orphans, orphanInode);
+  if (orphanInode !== undefined && orphans === undefined) inodes.release(orphanInode);
   const journal = await writeJournal(state, plan);
   await writeReservedList(state, plan);
   const features = new Set<Feature>(settings.features);
   if (journal === undefined) features.delete('has_journal');
+  if (orphans === undefined) features.delete('orphan_file');
   if (plan.reservedList === undefined) features.delete('resize_inode');
   if (plan.metaGroups) features.add('meta_bg');
   await writeGroups(state, plan, {
@@ -73,7 +79,7 @@ export async function finishImage(state: ImageState): Promise<Finished> {
 
 function planImage({ settings, store: { allocator, blockSize }, inodes }: ImageState): Plan {
   const { size, headroom } = settings;
-  if (size === 'auto') return planSmallest(settings, allocator, inodes.used, headroom);
+  if (size === 'auto') return planSmallest(settings, allocator, inodes.last, headroom);
   const plan = planSize(settings, allocator, inodes.last, size);
   if (plan !== undefined) return plan;
   const needed = planSmallest(settings, allocator, inodes.last, { bytes: 0 });
@@ -137,20 +143,23 @@ async function clearFree({ allocator, output, blockSize }: BlockStore): Promise<
   }
 }
 
-/** Its inode's number. The list is empty. */
-async function writeOrphanFile({ settings, store, inodes }: ImageState): Promise<number> {
-  const { blockSize } = store;
-  const inode = inodes.allocate();
+/** The inode's number. The list is empty. */
+async function writeOrphanFile(
+  { settings, store, inodes }: ImageState,
+  { start, length }: Run,
+  inode: number,
+): Promise<number> {
+  const { blockSize, output } = store;
   const seed = inodeSeed(inode, settings.checksumSeed);
-  const blocks = new MappedBlocks(store, seed);
-  for (let i = 0; i < ORPHAN_BLOCKS; i += 1) {
-    await blocks.appendOne((at) => encodeOrphanBlock(blockSize, at, seed));
-  }
-  const mapped = await blocks.end();
+  for (let at = start; at < start + length; at += 1)
+    await output.write(at * blockSize, encodeOrphanBlock(blockSize, at, seed));
+  // One extent: there is no node to be written.
+  const extents = new ExtentTree(blockSize, seed, () => Promise.reject(new Error('a node of one')));
+  await extents.add({ logical: 0, physical: start, length });
   writeSystemFile(inodes.fields(inode), settings.epoch, {
-    size: ORPHAN_BLOCKS * blockSize,
-    pointers: mapped.pointers,
-    sectors: sectorsOf(mapped.blocks, blockSize),
+    size: length * blockSize,
+    pointers: await extents.end(),
+    sectors: sectorsOf(length, blockSize),
     flags: INODE_FLAG.extents,
   });
   return inode;

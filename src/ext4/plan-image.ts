@@ -22,6 +22,8 @@ export interface Plan {
   readonly journal: readonly Run[];
   /** As many blocks as the tree of the journal's extents needs outside of its inode. */
   readonly journalNodes: readonly number[];
+  /** The list of inodes to be deleted, in one piece; there is none without a journal. */
+  readonly orphans: Run | undefined;
   readonly blockBitmaps: readonly number[];
   readonly inodeBitmaps: readonly number[];
   readonly inodeTables: readonly number[];
@@ -33,6 +35,8 @@ export interface Plan {
 const BYTES_PER_INODE = 16 * 1024;
 /** With fewer blocks behind its head a last group is left out, as mke2fs does. */
 const LEAST_LAST_GROUP = 64;
+/** As mke2fs does for small journals. */
+const ORPHAN_BLOCKS = 32;
 
 /**
  * Plans the file system in which what `allocator` has taken is everything but what belongs to the file system itself.
@@ -91,7 +95,7 @@ export function planSmallest(
 function withWholeEnd({ geometry }: Settings, blocks: number): number {
   const group = geometry.groupsIn(blocks) - 1;
   const least = geometry.headOf(group) + LEAST_LAST_GROUP;
-  return Math.max(blocks, geometry.startOf(group) + least);
+  return group === 0 ? blocks : Math.max(blocks, geometry.startOf(group) + least);
 }
 
 /** Its allocator's mark may be beyond the end. Undefined where so few groups can't have so many inodes. */
@@ -101,7 +105,7 @@ function planBlocks(
   inodes: number,
   blocks: number,
 ): Plan | undefined {
-  const { geometry } = settings;
+  const { geometry, features } = settings;
   const groups = geometry.groupsIn(blocks);
   const table = inodesPerGroup(settings, before, inodes, blocks);
   if (table === undefined) return undefined;
@@ -122,6 +126,10 @@ function planBlocks(
     geometry.blocksPerGroup / 2,
   );
   const journalNodes = Array.from({ length: nodesFor(journal, geometry.blockSize) }, () => one(1));
+  const orphans =
+    features.has('orphan_file') && journal.length > 0
+      ? { start: one(ORPHAN_BLOCKS), length: ORPHAN_BLOCKS }
+      : undefined;
   const parts = {
     blockBitmaps: each(1),
     inodeBitmaps: each(1),
@@ -138,6 +146,7 @@ function planBlocks(
     reservedList,
     journal,
     journalNodes,
+    orphans,
     ...parts,
     allocator,
     freeBlocks: countFree(settings, allocator, blocks, groups),
