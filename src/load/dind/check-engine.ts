@@ -66,6 +66,12 @@ export async function checkEngine(
           ? 'what it can do is known from its documentation alone; the outcome is verified as always'
           : 'it is newer than this stowage and taken for one like Docker 29; the outcome is verified as always',
     });
+  if (!engine.unpack)
+    context.report({
+      type: 'warning',
+      about: 'the images stay packed',
+      detail: `the device unpacks each when it first starts it, which takes about ${mebibytes(request.content.unpacked.likely)} MiB more of the partition for all of them`,
+    });
   return ok({
     reference,
     version,
@@ -73,6 +79,10 @@ export async function checkEngine(
     store: engine.store,
     unpack: engine.unpack,
   });
+}
+
+function mebibytes(bytes: number): number {
+  return Math.ceil(bytes / (1024 * 1024));
 }
 
 /** `DOCKER_VERSION` in the image's environment, as the official images have it. */

@@ -25,7 +25,11 @@ export function daemonFiles(options: DaemonOptions): Readonly<Record<string, str
   // As dockerd places its own (moby, libcontainerd/supervisor): a device's dockerd must find it there.
   const root =
     store === 'containerd' ? `${path}/containerd/daemon` : '/run/stowage-containerd-root';
-  const disabled = unpack ? UNUSED_PLUGINS : [...UNUSED_PLUGINS, `${SNAPSHOTTER}.overlayfs`];
+  // One snapshotter there must be; that it is not the one that dockerd asks for is what keeps images packed.
+  const snapshotters = ALL_SNAPSHOTTERS.filter(
+    (name) => name !== (unpack ? 'overlayfs' : 'native'),
+  );
+  const disabled = [...UNUSED_PLUGINS, ...snapshotters.map((name) => `${SNAPSHOTTER}.${name}`)];
   return {
     'start.sh': START,
     // Both are said outright: the defaults differ between versions, and 29 changed them.
@@ -62,14 +66,14 @@ export function daemonArguments(gid: number): string[] {
 
 const SNAPSHOTTER = 'io.containerd.snapshotter.v1';
 
-/** They would look for devices and other programs, and make directories. */
-const UNUSED_PLUGINS = [
+const ALL_SNAPSHOTTERS: readonly string[] =
+  'blockfile btrfs devmapper erofs native overlayfs zfs'.split(' ');
+
+/** They, and the other snapshotters, would look for devices and other programs, and make directories. */
+const UNUSED_PLUGINS: readonly string[] = [
   'io.containerd.grpc.v1.cri',
   'io.containerd.internal.v1.opt',
   'io.containerd.nri.v1.nri',
-  ...['blockfile', 'btrfs', 'devmapper', 'erofs', 'native', 'zfs'].map(
-    (name) => `${SNAPSHOTTER}.${name}`,
-  ),
 ];
 
 /**
