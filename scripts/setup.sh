@@ -36,6 +36,7 @@ getfattr        attr             extended attributes of trees and images
 setfacl         acl              access control lists of trees and images
 sfdisk          fdisk            disk images with partitions
 setcap          libcap2-bin      capabilities of files in trees and images
+podman          podman           builds with the other engine
 bsdtar          libarchive-tools archives of another make than GNU tar
 zstd            zstd             compressed archives
 python3         python3          archives of a third make

@@ -47,7 +47,7 @@ const DEADLINE = 30_000;
 
 /**
  * The engine to use. Somebody who names one, or says where it is, gets that one or its failure; otherwise Docker
- * goes before Podman, and Podman is tried for root alone: an ordinary user's has no rights to give.
+ * goes before Podman.
  */
 export async function findEngine(
   choice: EngineChoice,
@@ -64,21 +64,12 @@ export async function findEngine(
   if (named !== undefined) return probe(named, choice, signal, ask);
   const docker = await probe('docker', choice, signal, ask);
   if (docker.ok || docker.failure.reason === 'interrupted') return docker;
-  const podman = choice.isRoot
-    ? await probe('podman', choice, signal, ask)
-    : await rootlessPodman(signal, ask);
+  const podman = await probe('podman', choice, signal, ask);
   // Whoever has both is told of the one that goes first.
   return podman.ok ||
     (docker.failure.reason === 'tool-missing' && podman.failure.reason !== 'tool-missing')
     ? podman
     : docker;
-}
-
-/** Any command but this makes Podman set up storage in the user's home. */
-async function rootlessPodman(signal: AbortSignal | undefined, ask: Ask): Promise<Result<never>> {
-  const asked = await ask('podman', ['--version'], { signal, deadline: DEADLINE });
-  if (!asked.ok) return fail(commandFailure(asked.failure, 'asking for its version'));
-  return fail(unsuitable('podman', 'rootless', ''));
 }
 
 async function probe(
@@ -143,7 +134,10 @@ async function probeDocker(
   );
 }
 
-/** Root's own Podman is not asked more: it would set up storage before it answers. */
+/**
+ * Without a service, who asks is what tells whether it is rootless: whatever Podman is asked but its version, it first
+ * sets up storage, and for an ordinary user leaves a process behind.
+ */
 async function probePodman(
   command: string,
   version: string,
@@ -154,8 +148,11 @@ async function probePodman(
   if (choice.containerHost !== undefined && isElsewhere(choice.containerHost))
     return fail(unsuitable(command, 'remote', choice.containerHost));
   const engine = { command, client: 'podman', server: 'podman', remapsUsers: false } as const;
-  if (choice.isRoot && choice.containerHost === undefined)
-    return judge({ ...engine, version }, false, false);
+  if (choice.containerHost === undefined) {
+    if (choice.isRoot) return judge({ ...engine, version }, false, false);
+    // A path may be a script that calls sudo.
+    if (!command.includes('/')) return fail(unsuitable('podman', 'rootless', ''));
+  }
   const info = await ask(command, ['info', '--format', 'json'], options);
   if (!info.ok) return fail(engineFailure(info.failure, 'podman', 'asking what it can do'));
   const facts = parse(info.value.stdout) as {
@@ -204,10 +201,20 @@ export function engineFailure(failure: CommandFailure, engine: EngineKind, doing
       return { reason: 'no-space', where: `the storage of ${engine}` };
     if (UNREACHABLE.test(failure.stderr))
       return { reason: 'engine-unreachable', engine, ...problemOf(failure.stderr) };
-    // Docker's and Podman's words for a bind mount whose source is not there: we have just made it.
-    if (/bind source path does not exist|^Error: statfs .*: no such file/m.test(failure.stderr))
-      return unsuitable(engine, 'elsewhere', lastLines(failure.stderr, 1));
+    // Docker's and Podman's words for a bind mount whose source is not there: here it is.
+    const missing =
+      /bind source path does not exist: (.+)$|^Error: statfs (.+): no such file/m.exec(
+        failure.stderr,
+      );
+    if (missing !== null)
+      return unsuitable(engine, 'elsewhere', `it has no ${missing[1] ?? missing[2] ?? ''}`);
   }
+  if (failure.reason === 'command-missing')
+    return {
+      reason: 'tool-missing',
+      tool: failure.tool,
+      package: engine === 'docker' ? 'docker.io' : 'podman',
+    };
   if (failure.reason === 'deadline-passed')
     return {
       reason: 'engine-unreachable',

@@ -22,6 +22,8 @@ export interface OuterEngine {
   /** For DOCKER_HOST: `unix:///tmp/stw-…/docker.sock`. */
   readonly host: string;
   readonly version: string;
+  /** What a stowage that is to use it finds in its environment; where absent, DOCKER_HOST with `host`. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** False where it is the machine's own, which nobody here starts or ends. */
   readonly ours: boolean;
   /** Runs the docker command against it. */
@@ -44,14 +46,20 @@ export interface OwnEngine extends OuterEngine {
   resume(): Promise<void>;
 }
 
+export interface EngineSettings {
+  /** Whom the socket belongs to; default our own group. */
+  readonly group?: number;
+  /** `userns-remap`: whose subordinate IDs containers get. */
+  readonly remap?: string;
+  /** Lets the daemon see no mount that is made after it started, as one that is outside of our container. */
+  readonly apart?: boolean;
+}
+
 /**
  * Debian's dockerd with a socket, data root and pid file of its own, that touches neither bridge nor
  * firewall. The socket belongs to `group` (default ours), so that an ordinary user can use it.
  */
-export async function startEngine(
-  owner: Owner,
-  options: { readonly group?: number } = {},
-): Promise<OwnEngine> {
+export async function startEngine(owner: Owner, options: EngineSettings = {}): Promise<OwnEngine> {
   const dir = temporaryTree(owner);
   const pidFile = join(dir, 'pid');
   const logFile = join(dir, 'dockerd.log');
@@ -65,11 +73,14 @@ export async function startEngine(
     ...['--data-root', join(dir, 'root'), '--exec-root', join(dir, 'run')],
     ...['--group', String(options.group ?? process.getgid?.() ?? 0)],
     ...['--bridge=none', '--iptables=false'],
+    ...(options.remap === undefined ? [] : [`--userns-remap=${options.remap}`]),
     // dockerd uses the machine's containerd where one runs: keep apart from others in it.
     ...['--containerd-namespace', `stw-${name}`, '--containerd-plugins-namespace', `stwp-${name}`],
   ];
+  const [program, prefix]: [string, string[]] =
+    options.apart === true ? ['unshare', ['--mount', '--propagation=private', 'sh']] : ['sh', []];
   const launch = (): Daemon =>
-    startDaemon('sh', ['-c', 'exec dockerd "$@" >>"$0" 2>&1', logFile, ...args], {
+    startDaemon(program, [...prefix, '-c', LAUNCH, logFile, ...args], {
       root: true,
       pid: () => (existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : undefined),
     });
@@ -113,6 +124,8 @@ export async function startEngine(
   const version = await answers();
   return { ...engineAt(host, version, true, log, stop), halt, resume };
 }
+
+const LAUNCH = 'exec dockerd "$@" >>"$0" 2>&1';
 
 /** The machine's own engine if one answers, else one of ours. */
 export async function anyEngine(owner: Owner): Promise<OuterEngine> {

@@ -90,7 +90,9 @@ function environmentFor(options: StowageOptions): NodeJS.ProcessEnv {
     PATH: PATH_WITH_SBIN,
     HOME: home,
     LC_ALL: 'C',
-    DOCKER_HOST: options.engine?.host ?? 'unix:///nonexistent/docker.sock',
+    ...(options.engine?.environment ?? {
+      DOCKER_HOST: options.engine?.host ?? 'unix:///nonexistent/docker.sock',
+    }),
     ...options.env,
   };
   return Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined));

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import type { EngineStore } from '../../model/bundle.ts';
@@ -33,6 +33,11 @@ const STOP_SECONDS = 120;
 const LOG_LINES = 15;
 /** What a container's exit code is after SIGKILL. */
 const KILLED = 137;
+/**
+ * A directory that mke2fs makes, and so not there for an engine that sees the mount point and not the mount, as one
+ * outside of our container does: it refuses to start rather than write beside the image.
+ */
+const WITNESS = 'lost+found';
 
 export interface EngineContainerOptions {
   /** The image's ID in the outer engine. */
@@ -93,7 +98,8 @@ export class EngineContainer {
     const name = `stowage-${process.pid}-${Date.now().toString(36)}`;
     const forget = undo.add('remove the container', () => outer.remove(name));
     const rights = engineRights(options.privileged);
-    const started = await outer.start(runArguments(name, options), rights);
+    const witness = await exists(join(options.mountPoint, WITNESS));
+    const started = await outer.start(runArguments(name, options, witness), rights);
     if (!started.ok) return started;
 
     const api = await openEngineApi(join(options.runDirectory, 'docker.sock'));
@@ -197,12 +203,13 @@ export class EngineContainer {
 }
 
 /** It sees two directories, and no store and no device. */
-function runArguments(name: string, options: EngineContainerOptions): string[] {
+function runArguments(name: string, options: EngineContainerOptions, witness: boolean): string[] {
   return [
     `--name=${name}`,
     `--label=${OWNER_LABEL}=${options.label}`,
     bind(options.mountPoint, '/stowage/data'),
     bind(options.runDirectory, '/stowage/run'),
+    ...(witness ? [bind(join(options.mountPoint, WITNESS), '/stowage/witness')] : []),
     // Instead of the anonymous volume that the official image declares here; and for the daemons' own files.
     '--tmpfs=/var/lib/docker',
     '--tmpfs=/run',
@@ -231,6 +238,13 @@ function describeEnd(state: ContainerState | undefined): string {
   if (state.exitCode === KILLED)
     return `it was killed, by somebody or for want of memory (exit code ${KILLED})`;
   return `it ended with exit code ${state.exitCode}`;
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function died(

@@ -182,11 +182,18 @@ const refused: readonly {
   },
   {
     name: "an ordinary user's Podman is named",
-    answers: {
-      ...PODMAN,
-      'podman info': PODMAN_INFO.replace('false', 'true'),
-    },
+    answers: PODMAN,
     choice: { given: 'podman', isRoot: false },
+    message: /^the podman engine runs rootless/,
+    hint: /CONTAINER_HOST=/,
+  },
+  {
+    name: "an ordinary user's Podman is named by its path",
+    answers: {
+      '/opt/podman --version': 'podman version 4.3.1',
+      '/opt/podman info': PODMAN_INFO.replace('false', 'true'),
+    },
+    choice: { given: '/opt/podman', isRoot: false },
     message: /^the podman engine runs rootless/,
     hint: /CONTAINER_HOST=/,
   },
