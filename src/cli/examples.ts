@@ -27,6 +27,7 @@ export const PLACEHOLDERS: Readonly<Record<string, string>> = {
   inodes: 'N',
   insecure: 'HOST[:PORT]',
   journal: 'SIZE',
+  into: 'IMAGE',
   keep: 'FILE',
   mirror: 'HOST[/PATH]',
   'older-than': 'AGE',

@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import { stat, utimes } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataDocument } from './data-document.ts';
 import { readDataDocument } from './data-document.ts';
 
@@ -7,7 +8,7 @@ import { readDataDocument } from './data-document.ts';
  * The data image that an earlier build left under the output's name, and whether it still is what that build made.
  *
  * Nothing but its two files tells. A build gives both the same mtime, data.json's last. So the image is as it was
- * made while its mtime is data.json's, and its ctime no later: whoever writes to it changes its mtime, and whoever
+ * made while its mtime is data.json's, and its ctime earlier: whoever writes to it changes its mtime, and whoever
  * restores that changes its ctime, which nobody can set. A faithful copy of both (cp -a, rsync -a, tar) passes in
  * most cases; every other copy, and whatever touches one of them, makes it count as changed, which costs a build.
  */
@@ -35,7 +36,7 @@ export async function readLastResult(
   const intact =
     found.size === BigInt(document.size) &&
     found.mtimeNs === file.mtimeNs &&
-    found.ctimeNs <= file.ctimeNs;
+    found.ctimeNs < file.ctimeNs;
   return intact ? { document, image: found } : 'result-changed';
 }
 
@@ -61,4 +62,18 @@ export function stampTime(): number {
 
 export async function stampFile(path: string, time: number): Promise<void> {
   await utimes(path, time, time);
+}
+
+/** Looks until a file system with coarse times has them in order: 4 ms on most, two seconds on the coarsest. */
+const STAMPS = 300;
+const STAMP_PAUSE = 8;
+
+/** Stamps a document so that its ctime is later than its image's, for certain. */
+export async function stampDocument(document: string, image: string, time: number): Promise<void> {
+  for (let stamps = 0; stamps < STAMPS; stamps++) {
+    await stampFile(document, time);
+    const { ctimeNs } = await stat(document, { bigint: true });
+    if (ctimeNs > (await stat(image, { bigint: true })).ctimeNs) return;
+    await sleep(STAMP_PAUSE);
+  }
 }

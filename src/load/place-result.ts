@@ -5,7 +5,7 @@ import { fail, ok } from '../model/result.ts';
 import { replaceFile } from '../store/content.ts';
 import type { Lock } from '../store/store-lock.ts';
 import { dataDocumentOf } from './check-inputs.ts';
-import { stampFile, stampTime } from './last-result.ts';
+import { stampDocument, stampFile, stampTime } from './last-result.ts';
 import type { WorkFiles } from './loader.ts';
 
 /**
@@ -33,7 +33,7 @@ export async function placeResult(
   const time = stampTime();
   await stampFile(output, time);
   await onPlaced();
-  await stampFile(document, time);
+  await stampDocument(document, output, time);
   return ok(size);
 }
 
@@ -42,7 +42,7 @@ export async function placeDocument(output: string, text: string): Promise<void>
   const document = dataDocumentOf(output);
   const { mtimeMs } = await stat(output);
   await replaceFile(document, text);
-  await stampFile(document, mtimeMs / 1000);
+  await stampDocument(document, output, mtimeMs / 1000);
 }
 
 /** Makes what was written survive a power cut. */

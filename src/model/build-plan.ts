@@ -40,7 +40,5 @@ export type ScratchReason =
   | { readonly what: 'settings'; readonly settings: readonly string[] }
   /** Bytes of layers to be loaded, of all. */
   | { readonly what: 'most-changed'; readonly bytes: number; readonly of: number }
-  /** Files below the data root, which the loader itself scrubs. */
-  | { readonly what: 'data-root-files'; readonly files: readonly string[] }
   /** The shorter way was tried, and did not lead there. */
   | { readonly what: 'failed'; readonly failure: Failure };

@@ -29,7 +29,7 @@ export interface NamedImage {
   readonly names: readonly string[];
 }
 
-/** Paths on the partition. */
+/** Paths on the partition: none in the data root, where bundles may have no files. */
 export interface FileChanges {
   readonly write: readonly string[];
   readonly remove: readonly string[];
@@ -53,12 +53,6 @@ export function changesBetween(
   if (settings.length > 0) return { unusable: { what: 'settings', settings } };
   const images = imageChanges(before.pins, after.pins);
   const files = fileChanges(before.pins, after.pins);
-  const { dataRoot } = after.settings.partition;
-  const inDataRoot = [...files.write, ...files.remove].filter((path) =>
-    path.startsWith(`${dataRoot}/`),
-  );
-  // Scrubbing takes what lies in the data root, and nobody else knows which directories there are the engine's.
-  if (inDataRoot.length > 0) return { unusable: { what: 'data-root-files', files: inDataRoot } };
   const known = layersOf(Object.values(before.pins.images));
   const bytes = sum([...layersOf(Object.values(images.load))].filter(([d]) => !known.has(d)));
   const of = sum(layersOf(Object.values(after.pins.images)));

@@ -57,8 +57,6 @@ export function describeReason(why: ScratchReason): string {
       return `changed: ${why.settings.map((name) => SETTINGS[name] ?? name).join(', ')}`;
     case 'most-changed':
       return `most of it changed (${formatBytes(why.bytes)} of ${formatBytes(why.of)})`;
-    case 'data-root-files':
-      return `files in the engine's data root changed: ${why.files.join(', ')}`;
     case 'failed':
       return `updating the last result failed: ${describeFailure(why.failure).message}`;
     default:
