@@ -2,6 +2,7 @@ import type { RawInode } from './inode.ts';
 import { readInode } from './inode.ts';
 import { targetOf } from './content.ts';
 import { namesIn } from './directory.ts';
+import { findByHash } from './hash-tree.ts';
 import { unsupported } from './damage.ts';
 import type { Volume } from './volume.ts';
 
@@ -57,6 +58,9 @@ async function find(
   name: Buffer,
 ): Promise<RawInode | undefined> {
   if (directory.foldsCase) throw unsupported('casefold');
+  if (directory.encrypted) throw unsupported('encrypt');
+  const found = await findByHash(volume, directory, name);
+  if (found !== 'unknown') return found === undefined ? undefined : readInode(volume, found.inode);
   for await (const listed of namesIn(volume, directory))
     if (listed.name.equals(name)) return readInode(volume, listed.inode);
   return undefined;
