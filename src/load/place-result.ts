@@ -1,9 +1,11 @@
-import { open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { open, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { errorCode } from '../model/file-failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { replaceFile } from '../store/content.ts';
 import type { Lock } from '../store/store-lock.ts';
+import { usersOf } from '../tools/loop-devices.ts';
 import { dataDocumentOf } from './check-inputs.ts';
 import { stampDocument, stampFile, stampTime } from './last-result.ts';
 import type { WorkFiles } from './loader.ts';
@@ -25,9 +27,18 @@ export async function placeResult(
   await writeFile(json, describe(size));
   for (const file of [work.image, json]) await syncFile(file);
   if (lock.isLost()) return fail({ reason: 'output-in-use', output, by: ['another build'] });
+  // Asked before the build began, too; but nobody replaces what has been mounted since.
+  const users = await usersOf(output);
+  if (users.length > 0) return fail({ reason: 'output-in-use', output, by: users });
   // Never an image beside the document of another: between the renames there is none.
-  await rm(document, { force: true });
-  await rename(work.image, output);
+  const aside = `${work.directory}/previous.json`;
+  const hadDocument = await moveAway(document, aside);
+  try {
+    await rename(work.image, output);
+  } catch (error) {
+    if (hadDocument) await rename(aside, document);
+    throw error;
+  }
   await rename(json, document);
   await syncFile(dirname(output));
   const time = stampTime();
@@ -46,6 +57,17 @@ export async function placeDocument(output: string, text: string): Promise<void>
 }
 
 /** Makes what was written survive a power cut. */
+/** False where there was nothing to move. */
+async function moveAway(path: string, to: string): Promise<boolean> {
+  try {
+    await rename(path, to);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
 export async function syncFile(path: string): Promise<void> {
   const file = await open(path, 'r');
   try {

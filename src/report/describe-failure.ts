@@ -244,6 +244,11 @@ export function describeFailure(failure: Failure): FailureText {
         hint: roomHint(failure),
       };
     case 'access-denied':
+      if (failure.detail.startsWith('ENOENT'))
+        return {
+          message: `${failure.path} is not there any more while ${failure.doing}: ${failure.detail}`,
+          hint: 'bring its directory back, or give another path, and run again',
+        };
       return {
         message: `${failure.path}: no right to do this while ${failure.doing}: ${failure.detail}`,
         hint: 'check its owner and mode',

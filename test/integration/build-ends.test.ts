@@ -18,12 +18,14 @@ import { startEngine } from '../rig/engine.ts';
 import { assertNothingLeft, machineState } from '../rig/machine-state.ts';
 import { fileOwner } from '../rig/owner.ts';
 import { must, run } from '../rig/process.ts';
-import { rounds } from '../rig/skip.ts';
 import { runStowage, startStowage } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
 import { pushPair, startProduct } from './product.ts';
 
-/** Ways for a build to end, at every moment: what is left is nothing, and the previous data.ext4. */
+/**
+ * Ways for a build to end, at every moment: what is left is nothing, and the previous data.ext4. Faults are in
+ * build-faults-*.test.ts, kills in build-kills.test.ts.
+ */
 const owner = fileOwner();
 const product = await startProduct(owner, 1000);
 const engine = await startEngine(owner);
@@ -91,41 +93,6 @@ for (const [signal, code] of [
       await assertNothingLeft(before, watched);
     });
 
-test('what SIGKILL leaves at any moment, the next build reaps, also one of another output', async (t) => {
-  for (let round = 0; round < rounds(3, 20); round++) {
-    const killed = await scene(t);
-    const running = startStowage(t, build(killed.output), { engine });
-    const moment = MOMENTS[(round * 2 + 1) % MOMENTS.length] ?? '';
-    await running.said(new RegExp(`^stowage: ${moment}$`, 'm'));
-    await new Promise((resolve) => setTimeout(resolve, (round * 137) % 700));
-    running.kill('SIGKILL');
-    await running.ended;
-    assert.equal(readFileSync(killed.output, 'utf8'), 'the previous one');
-
-    const next = await scene(t);
-    const elsewhere = await runStowage(t, build(next.output), { engine });
-    assert.equal(elsewhere.code, 0, elsewhere.stderr);
-    const again = await runStowage(t, build(killed.output), { engine });
-    assert.equal(again.code, 0, again.stderr);
-    assert.deepEqual(readdirSync(killed.outputs).sort(), ['data.ext4', 'data.json']);
-    await assertNothingLeft(killed.before, { engine, stores: [store] });
-  }
-});
-
-test('the daemon that is killed while it loads ends the build with its last words', async (t) => {
-  const { output, watched, before } = await scene(t);
-  const running = startStowage(t, build(output), { engine });
-  await running.said(/^stowage: load images$/m);
-  const ids = await engine.mustDocker(['ps', '-q', '--filter', 'label=io.stowage.owner']);
-  await engine.mustDocker(['kill', ...ids.trim().split('\n')]);
-  const ended = await running.ended;
-  assert.equal(ended.code, 6, ended.stderr);
-  assert.match(ended.stderr, /the engine in the container failed while (loading|stopping)/);
-  assert.match(ended.stderr, /its last words:\n.*(time=|level=)/);
-  assert.equal(readFileSync(output, 'utf8'), 'the previous one');
-  await assertNothingLeft(before, watched);
-});
-
 test('a daemon that does not stop cleanly is an error, and leaves nothing', async (t) => {
   const { output, watched, before } = await scene(t);
   const bin = temporaryTree(t);
@@ -140,27 +107,6 @@ test('a daemon that does not stop cleanly is an error, and leaves nothing', asyn
   const ended = await runStowage(t, build(output), { engine, env });
   assert.equal(ended.code, 6, ended.stderr);
   assert.match(ended.stderr, /while stopping: it did not stop cleanly: it was killed/);
-  assert.equal(readFileSync(output, 'utf8'), 'the previous one');
-  await assertNothingLeft(before, watched);
-});
-
-test('a mount that fails, and a partition that is too small, leave nothing', async (t) => {
-  const { output, watched, before } = await scene(t);
-  // A mount that fails as a machine without loop devices has it fail; the rest of PATH is real.
-  const bin = temporaryTree(t);
-  writeFileSync(
-    join(bin, 'mount'),
-    '#!/bin/sh\necho "mount: $5: failed to setup loop device." >&2\nexit 32\n',
-    { mode: 0o755 },
-  );
-  const env = { PATH: `${bin}:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin` };
-  const unmounted = await runStowage(t, build(output), { engine, env });
-  assert.equal(unmounted.code, 6, unmounted.stderr);
-  assert.match(unmounted.stderr, /lacks a free loop device/);
-
-  const full = await runStowage(t, [...build(output), '--size', '2M'], { engine });
-  assert.equal(full.code, 7, full.stderr);
-  assert.match(full.stderr, /give a larger --size/);
   assert.equal(readFileSync(output, 'utf8'), 'the previous one');
   await assertNothingLeft(before, watched);
 });

@@ -25,7 +25,15 @@ const PATH = '/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** stowage where /dev is its own: nobody else's loop devices are touched. */
 async function buildWithDevices(scene: Scene, nodes: string) {
   const script = `mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && mknod /dev/urandom c 1 9 ${nodes} && exec "$@"`;
-  const stowage = [process.execPath, STOWAGE, 'build', ...inputsOf(fixture), '-o', scene.output];
+  const stowage = [
+    process.execPath,
+    STOWAGE,
+    'build',
+    '--from-scratch',
+    ...inputsOf(fixture),
+    '-o',
+    scene.output,
+  ];
   const env = { PATH, HOME: fixture.dir, LC_ALL: 'C', DOCKER_HOST: fixture.engine.host };
   const [program, args] = asRoot('unshare', ['-m', 'sh', '-c', script, 'sh', ...stowage]);
   return run(program, args, { env });

@@ -98,13 +98,15 @@ export interface Scene {
   readonly outputs: string;
   readonly before: MachineState;
   readonly watched: Watched;
-  /** Builds the fixture's bundle, or what `inputs` name. */
+  /** Builds the fixture's bundle, or what `inputs` name, and uses nothing that an earlier build left. */
   start(more?: readonly string[], options?: StowageOptions, inputs?: readonly string[]): Running;
   /** The build fails with this code and words; nothing is left, and the output is the one of before. */
   fails(running: Running, code: number, expected: RegExp): Promise<Outcome>;
   /** The output is the one of before. */
   assertOld(): void;
   assertNothingLeft(): Promise<void>;
+  /** Puts the output of before back in place of a new one. */
+  restore(): void;
 }
 
 const OLD_IMAGE = 'the previous image';
@@ -122,8 +124,11 @@ export async function makeScene(
     dataRoot: 'docker',
     pins: JSON.parse(readFileSync(fixture.pins, 'utf8')) as unknown,
   });
-  writeFileSync(output, OLD_IMAGE);
-  writeFileSync(document, oldDocument);
+  const restore = (): void => {
+    writeFileSync(output, OLD_IMAGE);
+    writeFileSync(document, oldDocument);
+  };
+  restore();
   const watched = { engine: fixture.engine, stores: [fixture.store], outputs: [outputs] };
   const before = await machineState(watched);
   const assertOld = (): void => {
@@ -131,9 +136,9 @@ export async function makeScene(
     assert.equal(readFileSync(document, 'utf8'), oldDocument);
   };
   return {
-    ...{ output, outputs, before, watched, assertOld },
+    ...{ output, outputs, before, watched, assertOld, restore },
     start: (more = [], options = {}, inputs = inputsOf(fixture)) =>
-      startStowage(t, ['build', ...inputs, '-o', output, ...more], {
+      startStowage(t, ['build', '--from-scratch', ...inputs, '-o', output, ...more], {
         engine: fixture.engine,
         ...options,
       }),
