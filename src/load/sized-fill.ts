@@ -21,7 +21,7 @@ import { DATA_IMAGE } from './loader.ts';
 const ATTEMPTS = 4;
 /** By how much it then grows. */
 const MORE_BYTES = 2;
-/** Of inodes the device gets all; two for each 16 KiB do for nearly everything. */
+/** And how many more inodes a group then has: all that a device adds to it will have as many. */
 const MORE_INODES = 2;
 
 /**
@@ -55,17 +55,24 @@ export async function fillSized(
     if (filled.failure.where !== DATA_IMAGE) return filled;
     const left = await readSuperblock(work.image);
     if (!left.ok) return filled;
-    const noInodes = isShortOfInodes(left.value) && inodesPerGroup < MOST_INODES_PER_GROUP;
-    if (attempts === ATTEMPTS || (partition.size !== 'auto' && !noInodes))
+    const noInodes = isShortOfInodes(left.value);
+    const mayGrow = partition.size === 'auto';
+    if (attempts === ATTEMPTS || !(mayGrow || (noInodes && inodesPerGroup < MOST_INODES_PER_GROUP)))
       return fail(tooSmall(left.value, watched.loaded(), bytes, request, inodesPerGroup));
-    if (noInodes) inodesPerGroup = Math.min(MOST_INODES_PER_GROUP, inodesPerGroup * MORE_INODES);
-    else bytes *= MORE_BYTES;
+    const before = { bytes, inodes: left.value.inodes };
+    // Many small files take more blocks than were expected, too.
+    if (mayGrow) bytes *= MORE_BYTES;
+    if (noInodes)
+      inodesPerGroup = Math.min(
+        MOST_INODES_PER_GROUP,
+        inodesPerGroup * MORE_INODES * (mayGrow ? 1 : MORE_INODES),
+      );
     context.report({
       type: 'warning',
       about: noInodes ? 'the file system had too few inodes' : 'the estimated size was too small',
       detail: noInodes
-        ? `trying again with ${inodesFor(bytes, inodesPerGroup)} instead of ${left.value.inodes}`
-        : `trying again with ${bytes / MIB} MiB instead of ${bytes / MORE_BYTES / MIB}`,
+        ? `trying again with ${inodesFor(bytes, inodesPerGroup)} instead of ${before.inodes}`
+        : `trying again with ${bytes / MIB} MiB instead of ${before.bytes / MIB}`,
     });
   }
 }

@@ -128,9 +128,9 @@ export function fittingSizeAfter(
   const { size, used, loaded } = shortage;
   const likely = likelyContent(content);
   const inside = used - fileSystemOverhead(size, { ...geometry, features: [] });
-  const rest = loaded >= 1 ? 0 : Math.max(likely * (1 - loaded), likely / 10);
-  // What all of it takes is known once all of it is there.
-  const wanted = loaded >= 1 ? inside : Math.max(likely, inside + rest);
+  const rest = Math.max(likely * (1 - loaded), likely / 10);
+  // What all of it takes is known once all of it is there; a partition below what was expected proves nothing.
+  const wanted = loaded >= 1 ? inside : inside < likely * 0.9 ? likely : inside + rest;
   return Math.max(roundUp(sizeFor(wanted, geometry), MIB), roundUp(size + 1, MIB));
 }
 
