@@ -13,7 +13,7 @@ import { exitCodeOf, type Failure } from '../../src/model/failure.ts';
 import type { Result } from '../../src/model/result.ts';
 import { describeFailure } from '../../src/report/describe-failure.ts';
 import { atEnd } from '../rig/owner.ts';
-import { must, mustAsRoot, run } from '../rig/process.ts';
+import { must, mustAsRoot, PATH_WITH_SBIN, run } from '../rig/process.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
 import type { Seen, Tree } from './ext4-tree.ts';
 import { HASHED, MARKS, SPARSE } from './ext4-tree.ts';
@@ -297,6 +297,38 @@ start=${2 * unit}, size=${8 * unit}, name="hassos-data"
       assert.deepEqual(missing.failure.present, ['boot', 'hassos-data']);
       const other = await openImage(disk, { partition: 'boot' });
       assert.equal(!other.ok && other.failure.reason, 'invalid-document');
+    });
+});
+
+describe('a superblock', () => {
+  for (const args of [
+    ['-t', 'ext2', '-b', '1024'],
+    ['-t', 'ext4', '-m', '7', '-O', 'project,quota,casefold,verity,mmp,orphan_file,large_dir'],
+  ])
+    it(`says what dumpe2fs says: ${args.join(' ')}`, async (t) => {
+      const image = await make(t, [...args, '-L', 'some label'], 32 * MIB);
+      const env = { ...process.env, PATH: PATH_WITH_SBIN, LC_ALL: 'C', TZ: 'UTC' };
+      const text = await must('dumpe2fs', ['-h', image], { env });
+      const field = (name: string): string =>
+        new RegExp(`^${name}: *(.*)$`, 'm').exec(text)?.[1] ?? '';
+      const facts = value(await readFacts(image));
+      assert.deepEqual([...facts.features].sort(), field('Filesystem features').split(' ').sort());
+      assert.deepEqual(
+        [facts.label, facts.uuid, facts.clean ? 'clean' : 'not clean'],
+        [field('Filesystem volume name'), field('Filesystem UUID'), field('Filesystem state')],
+      );
+      assert.equal(facts.hashSeed, field('Directory Hash Seed'));
+      assert.deepEqual(
+        [facts.blockSize, facts.blocks, facts.freeBlocks, facts.reservedBlocks],
+        ['Block size', 'Block count', 'Free blocks', 'Reserved block count'].map((name) =>
+          Number(field(name)),
+        ),
+      );
+      assert.deepEqual(
+        [facts.inodes, facts.freeInodes, facts.inodeSize],
+        ['Inode count', 'Free inodes', 'Inode size'].map((name) => Number(field(name))),
+      );
+      assert.equal(facts.created * 1000, Date.parse(`${field('Filesystem created')} UTC`));
     });
 });
 
