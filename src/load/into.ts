@@ -39,6 +39,9 @@ export interface IntoOptions {
   readonly proveWhole: (image: string) => Promise<Result<void>>;
 }
 
+/** Bytes: what every step that fits a file system's size counts in. */
+const BLOCK = 4096;
+
 /**
  * Adds to a data image what it lacks of the request, and keeps what is there: images under all their names, and
  * files. Where both have something else under one name or path, nothing is done: `into-refused` says of what.
@@ -138,6 +141,9 @@ async function planInto(
     ...(store === 'containerd'
       ? []
       : [`only images for containerd's store can be added, not ${store}`]),
+    ...(superblock.value.blockSize === BLOCK
+      ? []
+      : [`its file system has blocks of ${superblock.value.blockSize} bytes, not ${BLOCK}`]),
     ...existing.state,
     ...imageConflicts(existing, request.pins),
   ];

@@ -1,6 +1,16 @@
 import { constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { copyFile, link, mkdir, readdir, readFile, rename, stat, utimes } from 'node:fs/promises';
+import {
+  access,
+  copyFile,
+  link,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  utimes,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../model/digest.ts';
 import { hexOf, parseDigest } from '../model/digest.ts';
@@ -103,6 +113,8 @@ export async function noteFinishedUse(store: Store, image: FinishedImage): Promi
 export async function canPublishFrom(store: Store, directory: string): Promise<boolean> {
   try {
     await mkdir(join(store.directory, 'built'), { recursive: true });
+    for (const name of ['built', 'locks', 'staging'])
+      await access(join(store.directory, name), constants.W_OK);
     const here = await stat(directory);
     return (await stat(join(store.directory, 'built'))).dev === here.dev;
   } catch {

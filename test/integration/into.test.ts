@@ -6,7 +6,7 @@ import { dindImage } from '../rig/dind-image.ts';
 import { dataImageContent } from '../rig/data-image-content.ts';
 import { startDevice } from '../rig/device-engine.ts';
 import { assertNothingLeft, machineState } from '../rig/machine-state.ts';
-import { fileOwner } from '../rig/owner.ts';
+import { atEnd, fileOwner } from '../rig/owner.ts';
 import { must, mustAsRoot } from '../rig/process.ts';
 import { runStowage } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
@@ -63,7 +63,7 @@ test('all that was there stays, and what is new is there too', async (t) => {
   const device = await startDevice(t, output, { engine: reuse.engine, dind: await dindImage() });
   const names = (await device.images()).map(({ name }) => name);
   for (const name of ['app', 'audio', 'cli', 'dns', 'extra'])
-    assert.ok(names.includes(`docker.io/reuse/${name}:now`), `${name} of ${names.join(' ')}`);
+    assert.ok(names.includes(`reuse/${name}:now`), `${name} of ${names.join(' ')}`);
   await device.stop();
 });
 
@@ -131,10 +131,17 @@ test('no image, a mounted one, and one with another product’s data.json', asyn
   const none = await reuse.build(t, [...args, '--into', text, '-o', output]);
   assert.equal(none.code, 2, none.stderr);
   assert.match(none.stderr, /this is no ext4 file system/);
+  const small = join(into, 'small.ext4');
+  await must('mke2fs', ['-q', '-t', 'ext4', '-b', '1024', small, '32M']);
+  const blocks = await reuse.build(t, [...args, '--into', small, '-o', output]);
+  assert.equal(blocks.code, 2, blocks.stderr);
+  assert.match(blocks.stderr, /its file system has blocks of 1024 bytes, not 4096/);
   const mount = join(into, 'mnt');
   mkdirSync(mount);
   await mustAsRoot('mount', ['-o', 'loop,ro,noload', earlier, mount]);
-  t.after(() => mustAsRoot('umount', [mount]));
+  atEnd(t, async () => {
+    await mustAsRoot('umount', [mount]);
+  });
   const mounted = await reuse.build(t, [...args, '--into', earlier, '-o', output]);
   assert.equal(mounted.code, 2, mounted.stderr);
   assert.match(mounted.stderr, /earlier\.ext4 is in use: \/dev\/loop/);
@@ -142,7 +149,7 @@ test('no image, a mounted one, and one with another product’s data.json', asyn
 
 test('an empty partition gets its first images', async (t) => {
   const empty = join(temporaryTree(t), 'empty.ext4');
-  await must('mke2fs', ['-q', '-t', 'ext4', '-L', 'reuse', empty, '64M']);
+  await must('mke2fs', ['-q', '-t', 'ext4', '-b', '4096', '-L', 'reuse', empty, '64M']);
   const args = await reuse.variant(t, { images: OURS });
   const built = await reuse.build(t, [...args, '--into', empty, '-o', empty]);
   assert.equal(built.code, 0, built.stderr);

@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { dataImageContent } from '../rig/data-image-content.ts';
-import { fileOwner } from '../rig/owner.ts';
+import { atEnd, fileOwner } from '../rig/owner.ts';
 import { must, mustAsRoot } from '../rig/process.ts';
 import { runStowage } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
@@ -95,7 +95,9 @@ test('on another file system nothing is published, and what there is is taken', 
   const elsewhere = join(temporaryTree(t), 'tmpfs');
   mkdirSync(elsewhere);
   await mustAsRoot('mount', ['-t', 'tmpfs', '-o', 'size=1g', 'tmpfs', elsewhere]);
-  t.after(() => mustAsRoot('umount', [elsewhere]));
+  atEnd(t, async () => {
+    await mustAsRoot('umount', [elsewhere]);
+  });
   const copied = await reuse.build(t, [...inputs, '-o', board('ram', elsewhere)], NO_ENGINE);
   assert.equal(copied.code, 0, copied.stderr);
   assert.match(copied.stderr, COPIED);
@@ -110,7 +112,9 @@ test('a store that may only be read gives and takes nothing', async (t) => {
   const view = join(temporaryTree(t), 'store');
   mkdirSync(view);
   await mustAsRoot('mount', ['--bind', reuse.store, view]);
-  t.after(() => mustAsRoot('umount', [view]));
+  atEnd(t, async () => {
+    await mustAsRoot('umount', [view]);
+  });
   await mustAsRoot('mount', ['-o', 'remount,ro,bind', view]);
   const common = ['build', ...inputs, '-s', view];
   const copied = await runStowage(t, [...common, '-o', board('reader')], NO_ENGINE);

@@ -152,9 +152,9 @@ export const buildCommand = defineCommand({
             surroundings,
           );
     if (!built.ok) return built;
-    const images = Object.keys(pins.images).length;
     const elapsed = performance.now() - start;
     const { plan, size } = built.value;
+    const images = plan.how === 'into' ? plan.changes.images : Object.keys(pins.images).length;
     const { how } = plan;
     const why = describeBuildPlan(plan);
     if (how === 'nothing')
