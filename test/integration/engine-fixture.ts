@@ -103,7 +103,6 @@ export async function buildWith(
       'stowage: 1',
       'engine:',
       `  store: ${build.store}`,
-      `  version: '${build.version ?? build.dind.version}'`,
       `  dind: docker://registry.example.org/${name}`,
       ...(build.engine ?? []).map((line) => `  ${line}`),
       'images:',
@@ -119,7 +118,9 @@ export async function buildWith(
   const files = { output, pins, store, bundle };
   const mirror = ['--mirror', fixture.registry.host];
   const { env } = build;
-  const common = ['-b', bundle, '-p', pins, '--platform', build.platform];
+  const version = build.version ?? build.dind.version;
+  const target = ['--platform', build.platform, '--engine-version', version];
+  const common = ['-b', bundle, '-p', pins, ...target];
   const pinned = await runStowage(t, ['pin', ...common, ...mirror]);
   if (pinned.code !== 0) return { ...pinned, ...files };
   const fetched = await runStowage(t, ['fetch', ...common, '-s', store, ...mirror]);

@@ -7,7 +7,7 @@ import { makeImage, makeLayer, noise } from '../rig/image.ts';
 import { assertNothingLeft, machineState } from '../rig/machine-state.ts';
 import { fileOwner } from '../rig/owner.ts';
 import { pushFrom } from '../rig/publish.ts';
-import { skip } from '../rig/skip.ts';
+import { rounds, skip } from '../rig/skip.ts';
 import { runStowage } from '../rig/stowage.ts';
 import { contentOf } from './data-content.ts';
 import { relabelled } from './dind-variants.ts';
@@ -111,7 +111,8 @@ void test('zstd layers and a hundred and thirty of them are unpacked and start',
     containerd: await fixture.publish('deep130', many),
     overlay2: await fixture.publish('deep125', most),
   };
-  for (const store of STORES) {
+  // That many layers take their time; overlay2's 125 are let to the long run.
+  for (const store of STORES.slice(0, rounds(1, 2))) {
     const images = { zstd, deep: deep[store] };
     const built = await buildWith(t, fixture, { dind, store, platform: PLATFORM, images });
     assert.equal(built.code, 0, built.stderr);

@@ -57,7 +57,11 @@ const BOARDS = [
 export async function startProduct(owner: Owner, size = 200_000): Promise<Product> {
   const registry = await startRegistry(owner);
   const dind = await dindImage();
-  await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
+  await pushFrom(
+    registry,
+    `library/docker:${dind.version}-dind`,
+    `oci:${dind.layout}:${dind.name}`,
+  );
   const boards: Board[] = [];
   for (const [number, board] of BOARDS.entries()) {
     const names = new Map<string, string>();

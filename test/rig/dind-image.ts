@@ -62,6 +62,15 @@ exec "$@"
 /** Made by the layout's builder last, and so the sign that it is complete. */
 const RECORD = 'stowage-dind.json';
 
+/** What bundles name, or mean by naming none. */
+const BUNDLED_VERSION = '28.5.2';
+let usualVersion = BUNDLED_VERSION;
+
+/** For stowage where the usual image here is of another version than bundles name: builds would refuse it. */
+export function engineEnvironment(): Readonly<Record<string, string>> {
+  return usualVersion === BUNDLED_VERSION ? {} : { STOWAGE_ENGINE_VERSION: usualVersion };
+}
+
 /** `suite` is Debian's: `offersDebian` tells whether this machine's mirror has it. */
 export async function dindImage(
   report: (line: string) => void = () => undefined,
@@ -92,6 +101,7 @@ export async function dindImage(
     DindImage,
     'layout' | 'busybox'
   >;
+  if (options.suite === undefined) usualVersion = record.version;
   return { layout: dir, ...record, busybox: join(dir, 'busybox') };
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { collect, PATH_WITH_SBIN, type Outcome } from './process.ts';
+import { engineEnvironment } from './dind-image.ts';
 import type { OuterEngine } from './engine.ts';
 import type { User } from './unprivileged-user.ts';
 
@@ -93,6 +94,7 @@ function environmentFor(options: StowageOptions): NodeJS.ProcessEnv {
     ...(options.engine?.environment ?? {
       DOCKER_HOST: options.engine?.host ?? 'unix:///nonexistent/docker.sock',
     }),
+    ...engineEnvironment(),
     ...options.env,
   };
   return Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined));

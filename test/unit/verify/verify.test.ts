@@ -467,4 +467,28 @@ describe('verifyDataImage', () => {
       clean();
     }
   });
+
+  it('finds leases and unfinished downloads', async () => {
+    const { findings } = await judge((draft) => {
+      bucket(draft.moby, 'leases')['left'] = { createdat: Buffer.alloc(15) };
+      bucket(draft.moby, 'content', 'ingests')['partly'] = { ref: 'x' };
+    });
+    assert.deepEqual(findings, [
+      'containerd has a lease left, left from building: it would keep content for ever',
+      'containerd has an unfinished download partly',
+    ]);
+  });
+
+  it('wants nothing unpacked where images are to be packed', async () => {
+    const draft = draftImage();
+    const { image, remove } = writeDraft(draft);
+    try {
+      const expected = { pins: draft.pins, dataRoot: DATA_ROOT, unpack: false };
+      const findings = findingsOf(await verifyDataImage(image, expected, watch().context));
+      assert.ok(findings.some((finding) => finding.includes('is unpacked, and images are to be')));
+      assert.ok(findings.some((finding) => finding.includes('refers to a snapshot')));
+    } finally {
+      remove();
+    }
+  });
 });
