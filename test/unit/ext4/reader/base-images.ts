@@ -2,7 +2,7 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { mkdir, symlink, writeFile, link, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Owner } from '../../../rig/owner.ts';
-import { must, run } from '../../../rig/process.ts';
+import { must, PATH_WITH_SBIN, run } from '../../../rig/process.ts';
 import { temporaryTree } from '../../../rig/temporary-tree.ts';
 
 /** Small file systems of every make, by mke2fs and debugfs, without root: what mutations start from. */
@@ -42,11 +42,11 @@ export async function makeBaseImages(owner: Owner): Promise<BaseImage[]> {
     const path = join(directory, `${i}`);
     writeFileSync(path, '');
     truncateSync(path, size);
-    const fixed = ['-U', '00000000-0000-4000-8000-000000000001', '-N', '400'];
-    await must('mke2fs', ['-q', '-F', ...fixed, ...args, '-d', tree, path]);
-    await must('debugfs', ['-w', '-f', '-', path], { input: COMMANDS });
+    const fixed = ['-U', UUID, '-E', `hash_seed=${UUID}`, '-N', '400'];
+    await must('mke2fs', ['-q', '-F', ...fixed, ...args, '-d', tree, path], { env });
+    await must('debugfs', ['-w', '-f', '-', path], { input: COMMANDS, env });
     // Hashed directories are made by e2fsck alone; it says with 1 that it did.
-    const { code, stdout } = await run('e2fsck', ['-fyD', path]);
+    const { code, stdout } = await run('e2fsck', ['-fyD', path], { env });
     if (code > 1) throw new Error(`e2fsck of ${name} ended with ${code}: ${stdout}`);
     images.push({ name, bytes: readFileSync(path) });
   }
@@ -54,6 +54,15 @@ export async function makeBaseImages(owner: Owner): Promise<BaseImage[]> {
   if (first !== undefined) images.push(await partitioned(directory, first));
   return images;
 }
+
+/** So that the same seed is the same damage again, as far as e2fsprogs lets it be. */
+const UUID = '00000000-0000-4000-8000-000000000001';
+const env = {
+  ...process.env,
+  PATH: PATH_WITH_SBIN,
+  LC_ALL: 'C',
+  E2FSPROGS_FAKE_TIME: '1700000000',
+};
 
 const COMMANDS = [
   'ea_set files/3 user.a 1',
@@ -91,7 +100,7 @@ async function partitioned(directory: string, { bytes }: BaseImage): Promise<Bas
   const disk = Buffer.alloc(bytes.length + MIB);
   bytes.copy(disk, MIB / 2);
   writeFileSync(path, disk);
-  const input = `label: gpt\nfirst-lba: 64\nstart=64, size=64, name=boot\nstart=1024, size=${bytes.length / 512}, name=data\n`;
+  const input = `label: gpt\nlabel-id: ${UUID}\nfirst-lba: 64\nstart=64, size=64, uuid=${UUID}, name=boot\nstart=1024, size=${bytes.length / 512}, uuid=${UUID.replace(/1$/, '2')}, name=data\n`;
   await must('sfdisk', ['--quiet', '--no-tell-kernel', path], { input });
   return { name: 'a disk', bytes: readFileSync(path), partition: 'data' };
 }
