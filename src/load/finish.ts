@@ -44,12 +44,12 @@ async function finish(
 
   reportStep(context, 'shrink');
   const { uuid, epoch } = request.identity ?? {};
-  const { features, size } = partition;
-  const sized = size === 'auto' ? await finalSizes(request, image, signal) : ok([]);
+  const { features } = partition;
+  const sized = await finalSizes(request, image, signal);
   if (!sized.ok) return sized;
   const [roomy, ...rest] = sized.value;
   if (roomy !== undefined) {
-    const resized = await resizeFileSystem(image, roomy, signal);
+    const resized = await resizeFileSystem(image, roomy, signal, epoch);
     if (!resized.ok) return resized;
   }
   const superblock = await readSuperblock(image);
@@ -63,8 +63,10 @@ async function finish(
   const completed = await completeFileSystem(image, { features, journal, epoch }, signal);
   if (!completed.ok) return completed;
   for (const target of rest) {
-    const resized = await resizeFileSystem(image, target, signal);
+    const resized = await resizeFileSystem(image, target, signal, epoch);
     if (!resized.ok) return resized;
+    if (partition.size !== 'auto' && resized.value > target * BLOCK)
+      return fail({ reason: 'no-space', where: image });
   }
 
   reportStep(context, 'check file system');
@@ -76,22 +78,27 @@ async function finish(
 }
 
 /**
- * The sizes to go through, in blocks, so that the last has room for what is in it, a journal and the headroom. The
- * first is the one in which the journal is made: tune2fs wants twice as much room as that takes.
+ * The sizes to go through, in blocks, so that the last is the wanted one: a fixed one, or what has room for what is in
+ * it, a journal and the headroom. The first is the one in which the journal is made: tune2fs wants twice as much room
+ * as that takes.
  */
 async function finalSizes(
   request: BuildRequest,
   image: string,
   signal: AbortSignal,
 ): Promise<Result<readonly number[]>> {
-  const { headroom, features, inodes } = request.wanted.partition;
-  const removed = await removeJournal(image, signal);
-  if (!removed.ok) return removed;
-  const now = await readSuperblock(image);
-  if (!now.ok) return now;
-  const blocks = finalBlocks(now.value, headroom, features, inodes);
+  const { size, headroom, features, inodes } = request.wanted.partition;
+  if (size === 'auto') {
+    const removed = await removeJournal(image, signal);
+    if (!removed.ok) return removed;
+  }
+  const superblock = await readSuperblock(image);
+  if (!superblock.ok) return superblock;
+  const now = superblock.value;
+  if (now.hasJournal) return ok([]);
+  const blocks = size === 'auto' ? finalBlocks(now, headroom, features, inodes) : now.blocks;
   const journal = journalSize(blocks * BLOCK, features) / BLOCK;
-  const free = blocks - (now.value.blocks - now.value.freeBlocks);
+  const free = blocks - (now.blocks - now.freeBlocks);
   const lacking = 2 * journal + JOURNAL_MAP - free;
   return ok(lacking > 0 && journal > 0 ? [blocks + lacking, blocks] : [blocks]);
 }

@@ -93,13 +93,13 @@ export function finalBlocks(
 ): number {
   const content = now.blocks - now.freeBlocks - metadataBlocks(now.blocks, now);
   const orphan = features?.includes('orphan_file') === true ? orphanBlocks(now.blocks) : 0;
-  const blocks = leastSuch(content, (size) => {
+  return leastSuch(content, (size) => {
     const used =
       content + orphan + metadataBlocks(size, now) + journalSize(size * BLOCK, features) / BLOCK;
     const wanted = used + Math.ceil(headroomBytes(headroom, used * BLOCK) / BLOCK);
-    return Math.max(wanted, leastBlocks(now, leastInodes));
+    // Within the search: what is rounded up may come to another group, and to a larger journal.
+    return withUsefulEnd(roundBlocks(Math.max(wanted, leastBlocks(now, leastInodes))), now);
   });
-  return withUsefulEnd(roundBlocks(blocks), now);
 }
 
 /** The number that `next` leads to from `start` on, once it stops growing. */

@@ -4,7 +4,7 @@ import { FEATURE_PRESETS } from '../model/ext4-features.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { readSuperblock } from './ext4-superblock.ts';
-import type { CommandFailure } from './run-command.ts';
+import type { CommandFailure, CommandOptions } from './run-command.ts';
 import { commandFailure, lastLines, runCommand } from './run-command.ts';
 
 /** ext4 images by e2fsprogs: mke2fs, tune2fs, resize2fs, e2fsck. None of them needs root on a file of ours. */
@@ -113,7 +113,7 @@ const MOST_STEPS = 8;
 
 /**
  * Resizes to so many blocks, or to few more where moved files need some, and cuts the file to match. The file system
- * must not be mounted and should be sound: nobody looks. Returns the new size in bytes.
+ * must not be mounted and should be sound: nobody looks. Returns the new size in bytes. `epoch` is the time of it.
  *
  * Forced, because resize2fs would ask for a check first, and because what it takes for the least (`-M`) is far from
  * it: its estimate adds up the groups in which something is, and not what is in them.
@@ -122,6 +122,7 @@ export async function resizeFileSystem(
   image: string,
   blocks: number,
   signal?: AbortSignal,
+  epoch?: number,
 ): Promise<Result<number>> {
   let now = await readSuperblock(image);
   if (!now.ok) return now;
@@ -131,7 +132,8 @@ export async function resizeFileSystem(
     // The inode tables of groups that go are only free once those are gone.
     const used = Math.ceil((last - now.value.freeBlocks) * (1 + MOVING)) + 64;
     const next = Math.max(blocks, last - step);
-    const resized = await resizeTo(image, next < used && used < last ? used : next, last, signal);
+    const target = next < used && used < last ? used : next;
+    const resized = await resizeTo(image, target, last, { signal, env: fakeTime(epoch) });
     if (!resized.ok) return resized;
     now = await readSuperblock(image);
     if (!now.ok) return now;
@@ -145,18 +147,18 @@ async function resizeTo(
   image: string,
   blocks: number,
   now: number,
-  signal?: AbortSignal,
+  options: CommandOptions,
 ): Promise<Result<void>> {
   for (const more of MORE) {
     const target = Math.ceil(blocks * (1 + more));
     if (target === now || (target > now && more > 0)) return ok();
     if ((await stat(image)).size < target * BLOCK) await truncate(image, target * BLOCK);
-    const resized = await runCommand('resize2fs', ['-f', image, `${target}`], { signal });
+    const resized = await runCommand('resize2fs', ['-f', image, `${target}`], options);
     if (resized.ok) return ok();
     if (!ranOut(resized.failure))
       return fail(commandFailure(resized.failure, 'resizing the file system'));
     // It has changed nothing, and yet marked the file system as one with errors.
-    const mended = await checkFileSystem(image, 'repair', signal);
+    const mended = await checkFileSystem(image, 'repair', options.signal);
     if (!mended.ok) return mended;
   }
   return ok();
@@ -194,6 +196,10 @@ export async function completeFileSystem(
     superblock.value.hasJournal || added.length === 0
       ? []
       : ['-O', added.join(','), '-J', `size=${Math.floor(completion.journal / MIB)}`];
+  if (journal.length > 0 && added.includes('orphan_file')) {
+    const cleared = await clearNextInode(image, signal);
+    if (!cleared.ok) return cleared;
+  }
   // The kernel notes the mount point, a path of the builder's; debugfs would leave all but its first byte.
   const tuned = await runCommand('tune2fs', ['-M', '', '-C', '0', ...journal, image], options);
   if (!tuned.ok) return fail(tuneFailure(tuned.failure, image));
@@ -205,6 +211,21 @@ export async function completeFileSystem(
     input: script.map((line) => `set_super_value ${line}\n`).join(''),
   });
   return set.ok ? ok() : fail(commandFailure(set.failure, 'setting the times of the file system'));
+}
+
+/**
+ * Empties the free inode that is the next to be used: tune2fs (1.47.0) takes one whose removed file left a size, as
+ * debugfs' removing does, for an orphan file to truncate, and fails.
+ */
+async function clearNextInode(image: string, signal?: AbortSignal): Promise<Result<void>> {
+  const doing = 'making room for an orphan file';
+  const found = await runCommand('debugfs', ['-R', 'find_free_inode', image], { signal });
+  if (!found.ok) return fail(commandFailure(found.failure, doing));
+  const inode = /Free inode found: (\d+)/.exec(found.value.stdout)?.[1];
+  // tune2fs itself will say that there is none.
+  if (inode === undefined) return ok();
+  const cleared = await runCommand('debugfs', ['-w', '-R', `clri <${inode}>`, image], { signal });
+  return cleared.ok ? ok() : fail(commandFailure(cleared.failure, doing));
 }
 
 /** Takes the journal away: where it lies is in the way of shrinking, and its size is another's. */

@@ -100,6 +100,16 @@ test('a last group is either left out or has room for more than itself', () => {
   }
 });
 
+test('the headroom is there at whatever size, however the journal grows with it', () => {
+  for (let content = 20_000; content < 40_000; content += 100) {
+    const blocks = finalBlocks(filled(content), { percent: 10 });
+    const groups = Math.ceil(blocks / 32768);
+    const used = content + groups * 514 + (groups > 1 ? 204 : 102);
+    const whole = used + journalSize(blocks * BLOCK) / BLOCK;
+    assert.ok(blocks >= Math.floor(whole * 1.1), `${blocks} blocks for ${whole}`);
+  }
+});
+
 test('so many inodes as are wanted need so many groups', () => {
   const blocks = finalBlocks(filled(1000), { percent: 0 }, undefined, 3 * INODES_PER_GROUP + 1);
   assert.ok(blocks > 3 * 32768);

@@ -132,6 +132,15 @@ test('nothing of where it was mounted is left', async (t) => {
   assert.ok(!beginning(image).includes('somebody'));
 });
 
+test('an orphan file does not stumble over what a removed file has left', async (t) => {
+  const features = FEATURE_PRESETS['6.12'];
+  const image = await filled(t, { features });
+  await must('debugfs', ['-w', '-R', 'rm /d0/f0', image]);
+  const completed = await completeFileSystem(image, { features, journal: 4 * MIB });
+  assert.ok(completed.ok, JSON.stringify(completed));
+  await assertClean(image, [await ownE2fsprogs()]);
+});
+
 for (const [title, words] of [
   ['5.15', ['5.15']],
   ['6.12', ['6.12']],
