@@ -26,7 +26,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Of one path: what stat, readlink and getxattr say. Times are nanoseconds. */
-export interface Seen {
+export interface Facts {
   readonly type: string;
   readonly inode: string;
   readonly mode: number;
@@ -47,11 +47,21 @@ export interface Seen {
 }
 
 /** Paths are latin1. */
-export type Tree = Readonly<Record<string, Seen>>;
+export type Tree = Readonly<Record<string, Facts>>;
+
+/** What the kernel sees, and stretches of `SPARSE`, which is too large to be compared as a whole. */
+export interface Seen {
+  readonly tree: Tree;
+  readonly marks: readonly {
+    readonly start: number;
+    readonly end: number;
+    readonly sha256: string;
+  }[];
+}
 
 export const HASHED = 200e6;
 /** Of files that are larger: where something was written. */
-export const MARKS = [0, 11 * 1024, 300 * 1024, 67 * 2 ** 20, 5 * 2 ** 30];
+const MARKS = [0, 11 * 1024, 300 * 1024, 67 * 2 ** 20, 5 * 2 ** 30];
 export const SPARSE = 'files/huge';
 
 function populate(root: string): void {
@@ -184,7 +194,7 @@ function noise(size: number): Buffer {
 
 function look(root: string): Tree {
   const xattrs = allXattrs(root);
-  const tree: Record<string, Seen> = {};
+  const tree: Record<string, Facts> = {};
   const visit = (path: Buffer): void => {
     const full = Buffer.concat([Buffer.from(`${root}/`), path]);
     const status = lstatSync(full, { bigint: true });
@@ -198,7 +208,7 @@ function look(root: string): Tree {
   return tree;
 }
 
-function describe(path: Buffer, status: BigIntStats, xattrs: Record<string, string>): Seen {
+function describe(path: Buffer, status: BigIntStats, xattrs: Record<string, string>): Facts {
   const type = typeOf(status);
   const size = Number(status.size);
   return {
@@ -242,6 +252,26 @@ function hashFile(path: Buffer): string {
   return hash.digest('hex');
 }
 
+/** Around everything that was written there. */
+function readMarks(path: string): Seen['marks'] {
+  const { size } = lstatSync(path);
+  const file = openSync(path, 'r');
+  const marks = MARKS.filter((mark) => mark < size).map((mark) => {
+    const start = Math.max(mark - 100, 0);
+    const bytes = Buffer.alloc(1_500_000);
+    const end = start + readSync(file, bytes, 0, bytes.length, start);
+    return {
+      start,
+      end,
+      sha256: createHash('sha256')
+        .update(bytes.subarray(0, end - start))
+        .digest('hex'),
+    };
+  });
+  closeSync(file);
+  return marks;
+}
+
 /** All of a tree at once, by getfattr: Node has no such call. */
 function allXattrs(root: string): Record<string, Record<string, string>> {
   const dump = execFileSync('getfattr', ['-R', '-h', '-P', '-d', '-m', '-', '-e', 'hex', '.'], {
@@ -276,5 +306,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   populate(directory);
   if (times === 'late')
     utimesSync(join(directory, 'files/59'), 5_000_000_000.125, 9_000_000_000.75);
-  process.stdout.write(JSON.stringify(look(directory)));
+  const seen: Seen = { tree: look(directory), marks: readMarks(join(directory, SPARSE)) };
+  process.stdout.write(JSON.stringify(seen));
 }
