@@ -138,10 +138,35 @@ test('a copy of the mount in another name space keeps the image from being finis
   assertOneMessage(ended);
   scene.assertOld();
   holder.kill('SIGKILL');
-  await waitFor('its end', 5000, async () => {
-    await scene.assertNothingLeft();
-    return true;
-  });
+  await waitFor('the end of its loop device', 10_000, () =>
+    scene.assertNothingLeft().then(
+      () => true,
+      () => undefined,
+    ),
+  );
+});
+
+test('a copy of what a killed build had mounted keeps nobody from building', async (t) => {
+  const scene = await makeScene(t, fixture);
+  const running = scene.start();
+  await running.said(/^stowage: load images$/m);
+  const [program, args] = asRoot('unshare', ['-m', '--propagation', 'private', 'sleep', '600']);
+  const holder = spawn(program, args, { stdio: 'ignore' });
+  atEnd(t, () => void holder.kill('SIGKILL'));
+  await containerOf(fixture);
+  running.kill('SIGKILL');
+  await running.ended;
+  scene.assertOld();
+  const built = await scene.start().ended;
+  assert.equal(built.code, 0, built.stderr);
+  holder.kill('SIGKILL');
+  scene.restore();
+  await waitFor('the end of its loop device', 10_000, () =>
+    scene.assertNothingLeft().then(
+      () => true,
+      () => undefined,
+    ),
+  );
 });
 
 test('an unmount that is ended by a signal is done again', async (t) => {
