@@ -79,7 +79,9 @@ export async function build(
   if (first.how === 'nothing') return ok({ plan: planOf(first), size: sizeOf(first) });
   if (options.dryRun) {
     const ready = await checkInputs(request, options, first, context);
-    return ready.ok ? ok({ plan: planOf(first) }) : ready;
+    if (!ready.ok) return ready;
+    const able = await loader.check(request, context);
+    return able.ok ? ok({ plan: planOf(first) }) : able;
   }
   const work = workDirectoryOf(output);
   const lock = await acquireLock(lockOf(work), context, { what: output });

@@ -25,6 +25,8 @@ export interface BuildRequest {
  */
 export interface Loader {
   readonly name: 'dind';
+  /** Refuses what it knows beforehand that it can't do; starts nothing and changes nothing. `fill` looks by itself. */
+  check(request: BuildRequest, context: Context): Promise<Result<void>>;
   /**
    * Removes containers, mounts and the like that killed builds of this loader left on this machine; idempotent.
    * `directory` is the caller's own work directory, whose lock he holds.

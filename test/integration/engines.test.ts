@@ -70,6 +70,10 @@ void test('what an engine cannot do is refused before anything is built', async 
     assert.match(built.stderr, message);
     assert.doesNotMatch(built.stderr, /make file system|start engine/);
     assert.ok(!existsSync(built.output));
+    // Doing nothing tells as much.
+    const dry = await buildWith(t, fixture, build, ['-n']);
+    assert.equal(dry.code, 2, dry.stderr);
+    assert.match(dry.stderr, message);
   }
 });
 

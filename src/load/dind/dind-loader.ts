@@ -44,6 +44,11 @@ export class DindLoader implements Loader {
     this.#outer = new ContainerEngine(options.engine);
   }
 
+  async check(request: BuildRequest, context: Context): Promise<Result<void>> {
+    const expected = await checkEngine(request, this.#options.builderPlatform, context);
+    return expected.ok ? ok() : expected;
+  }
+
   async reap(directory: string, context: Context): Promise<Result<void>> {
     const outer = await this.#outer.found(context.signal);
     if (outer.ok) {
