@@ -39,6 +39,11 @@ export class BlockAllocator {
     return this.#free;
   }
 
+  /** From now on there is no end: who takes blocks looks at the mark afterwards. */
+  liftLimit(): void {
+    this.#limit = Infinity;
+  }
+
   /** The next blocks there are, at most so many; undefined where there are none. */
   take(most: number): Run | undefined {
     const first = this.#free[0];

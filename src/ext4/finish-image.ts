@@ -46,6 +46,8 @@ const ZEROS = Buffer.alloc(64 * 1024);
 /** Writes everything that is not content. Throws `NoRoom`, with what is needed, where a given size is too small. */
 export async function finishImage(state: ImageState): Promise<Finished> {
   const { settings, store, inodes } = state;
+  // With all that is to be written it can be told what would have been enough.
+  store.allocator.liftLimit();
   await writeDirectories(state);
   await clearFree(store);
   // Counted while it is planned; there may be nothing for it.
