@@ -109,14 +109,14 @@ export async function noteFinishedUse(store: Store, image: FinishedImage): Promi
   );
 }
 
-/** Whether a finished image from `directory` could be published: the same file system, and the right to write. */
+/** Whether a finished image from `directory` could be published: the same file system, and the right to write. Makes nothing. */
 export async function canPublishFrom(store: Store, directory: string): Promise<boolean> {
   try {
-    await mkdir(join(store.directory, 'built'), { recursive: true });
-    for (const name of ['built', 'locks', 'staging'])
-      await access(join(store.directory, name), constants.W_OK);
-    const here = await stat(directory);
-    return (await stat(join(store.directory, 'built'))).dev === here.dev;
+    const built = join(store.directory, 'built');
+    const parent = (await stat(built).catch(() => undefined)) ? built : store.directory;
+    for (const path of [parent, join(store.directory, 'locks'), join(store.directory, 'staging')])
+      await access(path, constants.W_OK);
+    return (await stat(parent)).dev === (await stat(directory)).dev;
   } catch {
     return false;
   }

@@ -79,7 +79,7 @@ function scene(t: TestContext): Scene {
     assert.equal(ended.code, code, ended.stderr);
     // What was said on the way is progress; the failure begins with the last line that is ours.
     const failure = ended.stderr.replace(
-      /^(stowage: (check store|verify|resolving|fetching|pinned|make file|removed|one|two|dind|\S+: attempt)\b.*\n)+(?=stowage: )/,
+      /^(stowage: (from scratch|check store|verify|resolving|fetching|pinned|make file|removed|one|two|dind|\S+: attempt)\b.*\n)+(?=stowage: )/,
       '',
     );
     if (typeof expected === 'string') assert.equal(failure, expected.replaceAll('{dir}', at));
