@@ -32,21 +32,26 @@ export interface ImageOptions {
   readonly hashSeed: string;
   /** Seconds since 1970: the file system's own times, and those of what nobody gave attributes to. */
   readonly epoch: number;
-  /** Bytes, or just what the content takes, plus the headroom. Default: auto. */
+  /** Bytes, 64 KiB at least, or just what the content takes, plus the headroom. Default: auto. */
   readonly size?: number | 'auto';
   /** Room left free, for `auto`: bytes, or parts of the bytes used (0.1 is 10 %). Default: 0. */
   readonly headroom?: { readonly bytes: number } | { readonly ratio: number };
   /** By the oldest Linux that must mount it, or by the name of a preset. */
   readonly features?: FeaturePreset;
+  /** Default: 4096. */
   readonly blockSize?: 1024 | 2048 | 4096;
+  /** Default: 256. With 128 times are whole seconds up to 2038. */
   readonly inodeSize?: 128 | 256 | 512 | 1024;
-  /** Least number of inodes; default: those in use and one for each 16 KiB of space. */
+  /** Least number of inodes; there are always those in use and one for each 16 KiB of free space. */
   readonly inodes?: number;
   /** Parts of all blocks kept for root. Default: 0.05, as mke2fs. */
   readonly reserved?: number;
-  /** Bytes of the journal; 0 for none. Default: as mke2fs chooses for the size, at most 64 MiB. */
+  /** Bytes of the journal, 1024 blocks at least; 0 for none. Default: as mke2fs chooses for the size, at most 64 MiB. */
   readonly journal?: number;
-  /** Bytes up to which resize2fs can grow it without moving anything. Default: 1000 times the size, at least 1 TiB where that is cheap. */
+  /**
+   * Bytes up to which resize2fs can grow it without moving anything. Default: 1000 times a given size, or 1 TiB; at most
+   * what the inode of reserved descriptors can list (with blocks of 4 KiB 8 TiB more than a given size, else 8 TiB).
+   */
   readonly growTo?: number;
 }
 
