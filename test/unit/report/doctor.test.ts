@@ -121,10 +121,7 @@ describe('examineMachine', () => {
     assert.deepEqual(await names({}), ['Node.js', 'skopeo']);
     assert.deepEqual(await names({ network: false, verify: true }), ['Node.js', 'e2fsprogs']);
     assert.ok(!(await names({ network: false, loader: 'dind' })).includes('skopeo'));
-    assert.deepEqual(
-      await lacks({ programs: ['e2fsck'] }, { network: false, verify: true }),
-      [],
-    );
+    assert.deepEqual(await lacks({ programs: ['e2fsck'] }, { network: false, verify: true }), []);
   });
 
   const without = (...tools: string[]): readonly string[] =>
