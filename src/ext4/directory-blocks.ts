@@ -22,8 +22,8 @@ export interface Directory {
   readonly parent: number;
   /** The inode's. */
   readonly seed: number;
-  /** The names in it, as numbers that `look` knows. */
-  readonly names: readonly number[];
+  /** The names in it, as numbers that `look` knows: there may be millions. */
+  readonly names: Uint32Array;
   readonly look: (name: number) => Name;
   /** Fewest blocks of its list; it is not indexed then. */
   readonly least?: number;
@@ -53,8 +53,9 @@ export async function writeDirectory(
 ): Promise<WrittenDirectory> {
   const { blockSize } = store;
   const { names, look, least } = directory;
-  const lengths = names.reduce((sum, name) => sum + entryLength(look(name).name.length), 0);
-  const isShort = DOTS_LENGTH + lengths <= listCapacity(blockSize);
+  let length = DOTS_LENGTH;
+  for (const name of names) length += entryLength(look(name).name.length);
+  const isShort = length <= listCapacity(blockSize);
   const index =
     isShort || least !== undefined ? undefined : planIndex(directory, blockSize, hashSeed);
   const blocks = new MappedBlocks(store, directory.seed);
@@ -66,6 +67,8 @@ export async function writeDirectory(
 }
 
 const DOTS_LENGTH = 24;
+/** 22 bits: with 31 of a hash, that is what a number holds exactly. */
+const MOST_INDEXED = 2 ** 22;
 
 async function writeList(
   blocks: MappedBlocks,
@@ -95,7 +98,7 @@ async function writeList(
 /** What lies where in an indexed directory: the root, nodes if there are any, then the lists. */
 interface IndexPlan {
   /** In the order of their hashes. */
-  readonly names: readonly number[];
+  readonly names: Uint32Array;
   /** Of each list: where in `names` it begins, and its item in the index. */
   readonly starts: readonly number[];
   readonly items: readonly IndexItem[];
@@ -108,37 +111,37 @@ function planIndex(
   hashSeed: Uint8Array,
 ): IndexPlan | undefined {
   const { names: unsorted, look } = directory;
-  const majors = new Uint32Array(unsorted.length);
-  const minors = new Uint32Array(unsorted.length);
-  const order = new Uint32Array(unsorted.length);
-  unsorted.forEach((name, i) => {
-    const hash = hashName(look(name).name, hashSeed);
-    majors[i] = hash.major;
-    minors[i] = hash.minor;
-    order[i] = i;
-  });
-  const at = (array: Uint32Array, i: number): number => array[i] ?? 0;
-  order.sort((a, b) => at(majors, a) - at(majors, b) || at(minors, a) - at(minors, b) || a - b);
+  if (unsorted.length > MOST_INDEXED) return undefined;
+  // Numbers sort in place, and what is equal in its hash may be in any order. Loops, as `from` makes lists in between.
+  const keys = new Float64Array(unsorted.length);
+  for (let i = 0; i < keys.length; i += 1) {
+    const { major } = hashName(look(unsorted[i] ?? 0).name, hashSeed);
+    keys[i] = (major / 2) * MOST_INDEXED + i;
+  }
+  keys.sort();
+  const names = new Uint32Array(keys.length);
+  for (let i = 0; i < keys.length; i += 1) names[i] = unsorted[(keys[i] ?? 0) % MOST_INDEXED] ?? 0;
 
   const starts: number[] = [];
   const hashes: number[] = [];
   let left = 0;
-  order.forEach((index, i) => {
-    const length = entryLength(look(unsorted[index] ?? 0).name.length);
+  let before = -1;
+  names.forEach((name, i) => {
+    const hash = 2 * Math.floor((keys[i] ?? 0) / MOST_INDEXED);
+    const length = entryLength(look(name).name.length);
     if (length > left) {
-      const hash = at(majors, index);
-      const continues = i > 0 && at(majors, at(order, i - 1)) === hash;
       starts.push(i);
-      hashes.push(continues ? hash + 1 : hash);
+      hashes.push(hash === before ? hash + 1 : hash);
       left = listCapacity(blockSize);
     }
     left -= length;
+    before = hash;
   });
   const perNode = nodeCapacity(blockSize);
   const nodes = starts.length <= rootCapacity(blockSize) ? 0 : Math.ceil(starts.length / perNode);
   if (nodes > rootCapacity(blockSize)) return undefined;
   return {
-    names: Array.from(order, (index) => unsorted[index] ?? 0),
+    names,
     starts,
     items: hashes.map((hash, i) => ({ hash, block: 1 + nodes + i })),
     nodes,
@@ -168,7 +171,7 @@ async function writeIndexed(
   for (const group of groups) await blocks.append(encodeIndexNode(blockSize, group, seed));
   const list = new ListBlock(blockSize);
   for (const [i, start] of starts.entries()) {
-    for (const name of names.slice(start, starts[i + 1])) list.add(look(name));
+    for (const name of names.subarray(start, starts[i + 1])) list.add(look(name));
     await blocks.append(list.finish(seed));
   }
   return (1 + nodes + starts.length) * blockSize;

@@ -97,7 +97,15 @@ async function writeDirectories(state: ImageState): Promise<void> {
 
 async function writeOneDirectory(state: ImageState, inode: number): Promise<void> {
   const { settings, store, inodes, tree } = state;
-  const names = tree.entriesOf(inode);
+  let subdirectories = 0;
+  let count = 0;
+  for (const entry of tree.entriesOf(inode)) {
+    count += 1;
+    if (inodes.isDirectory(tree.inodeOf(entry))) subdirectories += 1;
+  }
+  const names = new Uint32Array(count);
+  let at = 0;
+  for (const entry of tree.entriesOf(inode)) names[at++] = entry;
   const written = await writeDirectory(
     store,
     {
@@ -117,7 +125,6 @@ async function writeOneDirectory(state: ImageState, inode: number): Promise<void
     },
     settings.hashSeed,
   );
-  const subdirectories = names.filter((entry) => inodes.isDirectory(tree.inodeOf(entry))).length;
   recordDirectory(inodes.fields(inode), written, subdirectories, store.blockSize);
 }
 

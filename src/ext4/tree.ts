@@ -74,15 +74,13 @@ export class Tree {
   }
 
   /** In the order in which they were added. */
-  entriesOf(directory: number): number[] {
+  *entriesOf(directory: number): Generator<number, void> {
     const first = readPointers(this.#inodes.fields(directory)).readUInt32LE(FIRST);
-    const entries: number[] = [];
     let entry = first === 0 ? undefined : first - 1;
     while (entry !== undefined) {
-      entries.push(entry);
+      yield entry;
       entry = this.#names.after(entry);
     }
-    return entries;
   }
 
   /** To be called when one is taken away. */
