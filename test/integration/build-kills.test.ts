@@ -137,7 +137,8 @@ for (const step of ['mount', 'load images', 'unmount'])
       await sleep(120);
     }
     const ended = await group.ended;
-    assert.equal(ended.code, 130, ended.stderr);
+    // The last one may come when all is done and said, and nobody listens: a shell calls both 130.
+    assert.ok(ended.code === 130 || ended.signal === 'SIGINT', ended.stderr);
     assert.match(ended.stderr, /\nstowage: ended by SIGINT; nothing was left half-done\n$/);
     scene.assertOld();
     await scene.assertNothingLeft();
