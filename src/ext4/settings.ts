@@ -52,7 +52,7 @@ const GROWTH = 1000;
 const TEBIBYTE = 2 ** 40;
 /** Block numbers of 32 bits: what the inode of reserved descriptors can hold. */
 const MOST_BLOCKS = 2 ** 32 - 1;
-export const LEAST_SIZE = 64 * 1024;
+const LEAST_SIZE = 64 * 1024;
 const LATEST_EPOCH = 2 ** 40 - 1;
 
 /** Fails with `invalid-option`. */
