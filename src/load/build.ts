@@ -9,7 +9,6 @@ import { targetKey } from '../model/pins-document.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { fingerprintOf } from '../plan/fingerprint.ts';
-import { likelySize } from '../plan/size.ts';
 import {
   canPublishFrom,
   lockFinished,
@@ -22,10 +21,11 @@ import { acquireLock } from '../store/store-lock.ts';
 import { copyImage } from '../tools/copy-image.ts';
 import { usersOf } from '../tools/loop-devices.ts';
 import { checkDocuments } from './check-documents.ts';
-import { availableSpace, checkDirectory, checkSpace, checkStore } from './check-inputs.ts';
+import { checkDirectory, checkSpace, checkStore } from './check-inputs.ts';
 import { formatDataDocument } from './data-document.ts';
 import type { Decision, ReuseOptions } from './decide.ts';
 import { decide, decideByLast, planOf } from './decide.ts';
+import { explain } from './explain.ts';
 import { isStill } from './last-result.ts';
 import type { BuildRequest, Filled, Loader, WorkFiles } from './loader.ts';
 import { DATA_IMAGE } from './loader.ts';
@@ -52,9 +52,6 @@ export interface Built {
   /** Bytes; absent after a dry run. */
   readonly size?: number;
 }
-
-/** Free space, in bytes, under which a file system counts as full: what a failure in it was really about. */
-const FULL = 8 * 1024 * 1024;
 
 /**
  * Store and pins to data image, with no network. What an earlier build left is used where it is certain to lead to
@@ -101,8 +98,9 @@ export async function build(
     context.report({ type: 'build-planned', output, plan: planOf(decision) });
     if (decision.how === 'nothing') return ok({ plan: planOf(decision), size: sizeOf(decision) });
     if (decision.how === 'document') {
-      await placeDocument(output, decision.text);
-      return ok({ plan: planOf(decision), size: decision.last.document.size });
+      const { last, text } = decision;
+      const placed = await placeDocument(output, last.image, text);
+      return placed.ok ? ok({ plan: planOf(decision), size: last.document.size }) : placed;
     }
     const reaped = await loader.reap(work, context);
     if (!reaped.ok) return reaped;
@@ -285,23 +283,6 @@ function isOfThisWay(failure: Failure, work: WorkFiles): boolean {
   if (failure.reason === 'no-space')
     return failure.where === DATA_IMAGE || failure.where.startsWith(work.directory);
   return OF_ONE_WAY.has(failure.reason);
-}
-
-/** A loader that ran out of space on the builder may fail in any way: the disk tells, while it is still full. */
-async function explain(
-  failed: Result<never>,
-  request: BuildRequest,
-  directory: string,
-): Promise<Result<never>> {
-  if (failed.ok || failed.failure.reason === 'interrupted') return failed;
-  const available = await availableSpace(directory);
-  if (available >= FULL) return failed;
-  return fail({
-    reason: 'no-space',
-    where: dirname(directory),
-    needed: likelySize(request.content),
-    available,
-  });
 }
 
 function sizeOf(decision: Extract<Decision, { how: 'nothing' }>): number {

@@ -3,6 +3,7 @@ import type { Digest } from '../model/digest.ts';
 import type { Changes } from '../plan/changes.ts';
 import { changesBetween, isNothing } from '../plan/changes.ts';
 import type { BuildSettings } from '../plan/fingerprint.ts';
+import { fingerprintOf } from '../plan/fingerprint.ts';
 import type { FinishedImage } from '../store/finished.ts';
 import { findFinished } from '../store/finished.ts';
 import { dataDocumentOf } from './check-inputs.ts';
@@ -53,6 +54,8 @@ export async function decideByLast(
   const compared = changesBetween(before, { settings, pins: request.pins });
   if ('unusable' in compared) return { how: 'scratch', why: compared.unusable };
   if (!isNothing(compared.changes)) return { how: 'update', last, changes: compared.changes };
+  if (fingerprintOf(settings, request.pins) !== fingerprintOf(document.settings, document.pins))
+    return { how: 'scratch', why: { what: 'other-pins' } };
   const text = formatDataDocument({
     file: output,
     size: document.size,

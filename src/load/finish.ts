@@ -73,7 +73,7 @@ async function finish(
   const sound = await checkFileSystem(image, 'read only', signal);
   if (sound.ok || sound.failure.reason !== 'not-verified') return sound;
   // What a kernel or one of the tools left in disorder may well be in order after a repair.
-  const repaired = await checkFileSystem(image, 'repair', signal);
+  const repaired = await checkFileSystem(image, 'repair', signal, epoch);
   return repaired.ok ? checkFileSystem(image, 'read only', signal) : repaired;
 }
 

@@ -1,3 +1,4 @@
+import type { BigIntStats } from 'node:fs';
 import { open, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode } from '../model/file-failure.ts';
@@ -7,7 +8,7 @@ import { replaceFile } from '../store/content.ts';
 import type { Lock } from '../store/store-lock.ts';
 import { usersOf } from '../tools/loop-devices.ts';
 import { dataDocumentOf } from './check-inputs.ts';
-import { stampDocument, stampFile, stampTime } from './last-result.ts';
+import { isStill, stampDocument, stampFile, stampTime } from './last-result.ts';
 import type { WorkFiles } from './loader.ts';
 
 /**
@@ -48,15 +49,27 @@ export async function placeResult(
   return ok(size);
 }
 
-/** Another text for an image that stays as it is. */
-export async function placeDocument(output: string, text: string): Promise<void> {
+/**
+ * Another text for an image that stays as it is: as it was when it was looked at. Fails with `not-verified` where
+ * somebody has written to it since.
+ */
+export async function placeDocument(
+  output: string,
+  found: BigIntStats,
+  text: string,
+): Promise<Result<void>> {
   const document = dataDocumentOf(output);
-  const { mtimeMs } = await stat(output);
   await replaceFile(document, text);
-  await stampDocument(document, output, mtimeMs / 1000);
+  if (!(await isStill(output, found)))
+    return fail({
+      reason: 'not-verified',
+      image: output,
+      findings: ['somebody wrote to it while its document was written'],
+    });
+  await stampDocument(document, output, Number(found.mtimeNs / 1000n) / 1e6);
+  return ok();
 }
 
-/** Makes what was written survive a power cut. */
 /** False where there was nothing to move. */
 async function moveAway(path: string, to: string): Promise<boolean> {
   try {
@@ -68,6 +81,7 @@ async function moveAway(path: string, to: string): Promise<boolean> {
   }
 }
 
+/** Makes what was written survive a power cut. */
 export async function syncFile(path: string): Promise<void> {
   const file = await open(path, 'r');
   try {

@@ -50,7 +50,14 @@ async function planRemoval(
     if (listed.failure.reason === 'not-in-image') throw new Error(`${path} is gone`);
     return fail(listed.failure);
   }
-  for (const { name } of listed.value) {
+  for (const { name, bytes } of listed.value) {
+    // debugfs has no way to say them.
+    if (/[\n\r]/.test(name) || !bytes.equals(Buffer.from(name)))
+      return fail({
+        reason: 'not-verified',
+        image: image.path,
+        findings: [`${path} holds a name that can't be removed: ${JSON.stringify(name)}`],
+      });
     const planned = await planRemoval(image, `${path}/${name}`, script);
     if (!planned.ok) return planned;
   }

@@ -60,7 +60,7 @@ export async function updateImage(
     if (!labelled.ok) return labelled;
   }
   const finished = await finishFileSystem(part, work, context);
-  return finished.ok ? discardFree(work.image, signal) : finished;
+  return finished.ok ? discardFree(work.image, request.identity?.epoch, signal) : finished;
 }
 
 /** The files, or the topmost directory that is there for none but such files. */

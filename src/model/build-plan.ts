@@ -37,6 +37,8 @@ export type ScratchReason =
   | { readonly what: 'result-changed' }
   /** These are of another build: an older stowage's, or one with `--into`. */
   | { readonly what: 'other-origin' }
+  /** The pins tell otherwise what the same digests are: of one of the two it can't be true. */
+  | { readonly what: 'other-pins' }
   | { readonly what: 'settings'; readonly settings: readonly string[] }
   /** Bytes of layers to be loaded, of all. */
   | { readonly what: 'most-changed'; readonly bytes: number; readonly of: number }

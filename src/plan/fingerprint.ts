@@ -33,7 +33,7 @@ export function fingerprintOf(settings: BuildSettings, pins: TargetPins): Digest
     .map((image) => JSON.stringify(image))
     .sort();
   const files = Object.entries(pins.files)
-    .map(([path, file]) => JSON.stringify([path, file.sha256, file.mode]))
+    .map(([path, file]) => JSON.stringify([path, file.sha256, file.size, file.mode]))
     .sort();
   return digestOf(
     JSON.stringify([
@@ -44,6 +44,7 @@ export function fingerprintOf(settings: BuildSettings, pins: TargetPins): Digest
       sortKeys(settings.engine),
       sortKeys(settings.partition),
       settings.epoch ?? null,
+      pins.target.platform,
       images,
       files,
     ]),

@@ -53,6 +53,8 @@ export function describeReason(why: ScratchReason): string {
       return 'the last result was written to, touched or copied since it was built';
     case 'other-origin':
       return 'the last result was made in another way, or by another stowage';
+    case 'other-pins':
+      return 'the pins say something else of the same images than those of the last result';
     case 'settings':
       return `changed: ${why.settings.map((name) => SETTINGS[name] ?? name).join(', ')}`;
     case 'most-changed':

@@ -2,6 +2,7 @@ import { stat, truncate } from 'node:fs/promises';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { readSuperblock } from './ext4-superblock.ts';
+import { fakeTime } from './e2fsprogs.ts';
 import { commandFailure, runCommand } from './run-command.ts';
 
 /** Changes of a whole ext4 image that is not mounted, and copies of one. None of them needs root. */
@@ -55,8 +56,13 @@ export async function setLabel(
  * Gives the blocks that no file has back to the file system that the image lies in, and with them what removed files
  * had in them. Checks on the way; the file system must be clean.
  */
-export async function discardFree(image: string, signal?: AbortSignal): Promise<Result<void>> {
-  const run = await runCommand('e2fsck', ['-fy', '-E', 'discard', image], { signal });
+export async function discardFree(
+  image: string,
+  epoch: number | undefined,
+  signal?: AbortSignal,
+): Promise<Result<void>> {
+  const env = fakeTime(epoch);
+  const run = await runCommand('e2fsck', ['-fy', '-E', 'discard', image], { signal, env });
   const { failure } = run.ok ? { failure: undefined } : run;
   // e2fsck(8): 1 is "errors corrected".
   if (failure === undefined || (failure.reason === 'command-failed' && failure.exitCode === 1))

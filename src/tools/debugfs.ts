@@ -21,6 +21,10 @@ export async function editImage(
   signal?: AbortSignal,
 ): Promise<Result<void>> {
   const long = script.find((line) => Buffer.byteLength(line) > LONGEST_LINE);
+  // Never one line for two: libss takes what begins with an exclamation mark for a command of the shell.
+  const several = script.find((line) => /[\n\r\0]|^\s*!/.test(line));
+  if (several !== undefined)
+    return wentWrong(doing, `debugfs takes no line break in a name: ${JSON.stringify(several)}`);
   if (long !== undefined) return wentWrong(doing, `too long for debugfs: ${long.slice(0, 80)}…`);
   // e2fsprogs takes what follows a `?` in a name for options.
   const path = resolve(image);

@@ -83,9 +83,11 @@ export async function checkFileSystem(
   image: string,
   repair: 'repair' | 'read only',
   signal?: AbortSignal,
+  epoch?: number,
 ): Promise<Result<void>> {
   const checked = await runCommand('e2fsck', [repair === 'repair' ? '-fy' : '-fn', image], {
     signal,
+    env: fakeTime(epoch),
   });
   if (checked.ok) return ok();
   const failure = checked.failure;
@@ -261,7 +263,9 @@ function tuneFailure(failure: CommandFailure, image: string): Failure {
   return commandFailure(failure, 'adding the journal');
 }
 
-/** The clock of e2fsprogs; files keep their own times. */
-function fakeTime(epoch: number | undefined): Readonly<Record<string, string>> | undefined {
-  return epoch === undefined ? undefined : { E2FSPROGS_FAKE_TIME: `${epoch}` };
+/** The clock of e2fsprogs, of which e2fsck has one of its own; files keep their own times. */
+export function fakeTime(epoch: number | undefined): Readonly<Record<string, string>> | undefined {
+  return epoch === undefined
+    ? undefined
+    : { E2FSPROGS_FAKE_TIME: `${epoch}`, E2FSCK_TIME: `${epoch}` };
 }

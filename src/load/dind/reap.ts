@@ -34,7 +34,12 @@ export async function reapLeftovers(
     const label = parseLabel(container.value);
     if (label === undefined || ownerState(label.owner) !== 'dead') continue;
     const removed = await outer.remove(container.id);
-    if (!removed.ok) return removed;
+    if (!removed.ok) {
+      if (label.directory === own) return removed;
+      const what = `remove the container ${container.id.slice(0, 12)}`;
+      context.report({ type: 'undo-failed', what, failure: removed.failure });
+      continue;
+    }
     context.report({ type: 'reaped', what: 'container', name: container.id.slice(0, 12) });
     candidates.add(label.directory);
   }

@@ -17,6 +17,7 @@ import { inodeAt, listAt, readAt } from '../../../src/ext4/reader/at-path.ts';
 import { openImage } from '../../../src/ext4/reader/open-image.ts';
 import { removeTrees } from '../../../src/load/remove-trees.ts';
 import { writeFiles } from '../../../src/load/write-files.ts';
+import { editImage } from '../../../src/tools/debugfs.ts';
 import { readSuperblock } from '../../../src/tools/ext4-superblock.ts';
 
 const HOSTILE = 'a "quoted" name; rm x\ttab \\ é 😀 <2>';
@@ -193,5 +194,21 @@ describe('removing from an image', () => {
       assert.deepEqual(await names('/'), ['data', 'lost+found']);
       assert.deepEqual(await names('/data'), ['kept']);
     });
+  });
+
+  it('hands debugfs no name that it would take for a command', async () => {
+    const tree = join(dir, 'to command');
+    mkdirSync(join(tree, 'data', 'x\n!id\n'), { recursive: true });
+    mkdirSync(join(tree, 'odd'));
+    writeFileSync(Buffer.concat([Buffer.from(join(tree, 'odd')), Buffer.from([0x2f, 0xff])]), 'x');
+    const image = makeImage('command.ext4', 16 * 1024 * 1024, tree);
+    const bytes = readFileSync(image);
+    for (const path of ['/data', '/odd']) {
+      const removed = await removeTrees(image, [path]);
+      assert.ok(!removed.ok && removed.failure.reason === 'not-verified', path);
+      assert.match(removed.failure.findings[0] ?? '', /a name that can't be removed/);
+    }
+    assert.equal(reasonOf(await editImage(image, ['rm "a\n!id"'], 'testing')), 'tool-failed');
+    assert.ok(readFileSync(image).equals(bytes));
   });
 });
