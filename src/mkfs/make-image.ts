@@ -100,6 +100,7 @@ async function explain(
     if (signal.aborted) break;
   }
   await walk.return?.();
+  if (signal.aborted) return fail(interruption(signal));
   const fits = Math.max(needed.bytes, failed.failure.needed ?? 0);
   return fail({ ...failed.failure, where: 'the image', needed: fits, fits });
 }
