@@ -2,6 +2,7 @@ import type { BlockAllocator } from './block-allocator.ts';
 import { EXTENT, itemsIn } from './format/extent.ts';
 import { POINTERS } from './format/inode.ts';
 import type { Geometry, Run } from './geometry.ts';
+import { chosenJournal } from './journal-size.ts';
 import type { Settings } from './settings.ts';
 
 /** Where everything lies that is written last, and how large all of it is. Blocks. */
@@ -213,20 +214,8 @@ function inodesPerGroup(
   return { inodes, blocks: inodes / inBlock };
 }
 
-/** As mke2fs chooses, by the number of blocks; 64 MiB are enough for any. Less than 1024 Linux does not take. */
 function journalBlocks({ geometry, features, journal }: Settings, blocks: number): number {
   if (!features.has('has_journal')) return 0;
   if (journal !== 'auto') return Math.floor(journal / geometry.blockSize);
-  if (blocks < 2048) return 0;
-  const most = (64 * 1024 * 1024) / geometry.blockSize;
-  const [, chosen = most] = JOURNALS.find(([below]) => blocks < below) ?? [];
-  return Math.min(chosen, most);
+  return chosenJournal(blocks, geometry.blockSize);
 }
-
-const JOURNALS: readonly (readonly [number, number])[] = [
-  [32768, 1024],
-  [262144, 4096],
-  [524288, 8192],
-  [4194304, 16384],
-  [8388608, 32768],
-];

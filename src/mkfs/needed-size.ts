@@ -1,14 +1,8 @@
 import type { Entry } from '../ext4/entry.ts';
 import type { ImageOptions } from '../ext4/image-writer.ts';
+import { chosenJournal } from '../ext4/journal-size.ts';
 
 const MIB = 1024 * 1024;
-/** As mke2fs chooses: blocks of a file system below which the journal has so many. */
-const JOURNALS: readonly (readonly [below: number, blocks: number])[] = [
-  [32 * 1024, 1024],
-  [256 * 1024, 4096],
-  [512 * 1024, 8192],
-  [Infinity, 16384],
-];
 /** Symbolic links up to this many bytes are in their inode. */
 const FAST_LINK = 59;
 const OLD_INODE = 160;
@@ -59,14 +53,14 @@ export class NeededSize {
     const groupSize = this.#blockSize * this.#blockSize * 8;
     const groups = Math.ceil(bytes / groupSize);
     const tables = Math.max(this.#inodes, inodes, bytes / (16 * 1024)) * this.#inodeSize;
-    const [, journalBlocks] = JOURNALS.find(([below]) => bytes / this.#blockSize < below) ?? [0, 0];
+    const chosen = chosenJournal(bytes / this.#blockSize, this.#blockSize);
     const descriptors = Math.ceil((growTo / groupSize) * 64);
     const heads = Math.min(descriptors, (this.#blockSize / 4) * this.#blockSize);
     // A superblock and its descriptors in the groups 0, 1 and the powers of 3, 5 and 7.
     const copies = Math.min(groups, 2 + Math.log2(groups) * 1.5);
     return (
       tables +
-      (journal ?? journalBlocks * this.#blockSize) +
+      (journal ?? chosen * this.#blockSize) +
       copies * (heads + 2 * this.#blockSize) +
       groups * 2 * this.#blockSize
     );
