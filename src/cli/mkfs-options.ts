@@ -1,10 +1,10 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import type { ImageOptions } from '../ext4/image-writer.ts';
 import type { Adjustments } from '../mkfs/make-image.ts';
-import { derivedUuid, parseUuid } from '../mkfs/identity.ts';
 import { parseBytes, parseHeadroom, parseSize } from '../model/bundle-size.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
+import { derivedUuid, parseUuid } from '../model/uuid.ts';
 
 const text = { type: 'string', requiresArg: true } as const satisfies Options;
 
