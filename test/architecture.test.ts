@@ -43,6 +43,7 @@ const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
   'fs-extra': ['store/', 'tools/', 'load/', 'cli/'],
   'tar-stream': ['oci/'],
   fzstd: ['oci/'],
+  'xxhash-wasm': ['oci/'],
   yaml: ['model/'],
 };
 

@@ -72,6 +72,32 @@ void test('a byte at a time', async () => {
   }
 });
 
+void test('zstd frames shorter than what the decoder looks at', async () => {
+  const packed = await pack('for word in abc "" d; do printf "$word" | zstd -qc; done');
+  for (const chunk of [1, 1000]) assert.equal((await unpack(packed, chunk)).toString(), 'abcd');
+  assert.equal((await unpack(zstdFrame('2001', rle(1, true)), 3)).toString(), 'z');
+});
+
+void test('zeros by the hundred megabytes, of which no more than a block is there at once', async () => {
+  const blocks = 4000;
+  const many = Array.from({ length: blocks }, (_, index) => rle(128 * 1024, index === blocks - 1));
+  const packed = [
+    zstdFrame('0038', ...many),
+    await pack(`head -c ${blocks * 128}K /dev/zero | zstd -qc`),
+  ];
+  for (const file of packed) {
+    const before = process.memoryUsage().arrayBuffers;
+    let length = 0;
+    let first = 0;
+    for await (const piece of decompress(chunked(file, 1024 * 1024))) {
+      if (length === 0) first = process.memoryUsage().arrayBuffers - before;
+      length += piece.length;
+    }
+    assert.equal(length, blocks * 128 * 1024);
+    assert.ok(first < 24 * 1024 * 1024, `${first} bytes at the first piece`);
+  }
+});
+
 void test('short streams are what they are', async () => {
   for (const text of ['', 'x', '\x1f', 'short'])
     assert.equal((await unpack(Buffer.from(text, 'latin1'))).toString('latin1'), text);
@@ -107,6 +133,27 @@ const BAD: readonly (readonly [string, () => Promise<Buffer>, RegExp])[] = [
     'a zstd file without its checksum',
     async () => (await pack('zstd -qc content')).subarray(0, -4),
     /^it ends within its compressed data$/,
+  ],
+  [
+    'a zstd file with another checksum',
+    async () => flip(await pack('zstd -qc content'), -1),
+    /^its compressed data is damaged$/,
+  ],
+  [
+    'a zstd file with another bit in what could not be packed',
+    async () => flip(await pack('head -c 300000 /dev/urandom | zstd -qc'), -1000),
+    /^its compressed data is damaged$/,
+  ],
+  [
+    'a zstd file of another size',
+    // A frame of one block, and its header says two bytes.
+    () => Promise.resolve(zstdFrame('2002', rle(1, true))),
+    /^its compressed data is damaged$/,
+  ],
+  [
+    'a zstd file with a block that is larger than any',
+    () => Promise.resolve(zstdFrame('0058', rle(128 * 1024 + 1, true))),
+    /^its compressed data is damaged$/,
   ],
   [
     'garbage behind a zstd file',
@@ -165,4 +212,16 @@ function flip(bytes: Buffer, at: number): Buffer {
   const copy = Buffer.from(bytes);
   copy[copy.length + at] = (copy.at(at) ?? 0) ^ 0x10;
   return copy;
+}
+
+/** By hand (RFC 8878): descriptor and what follows it in hexadecimal digits, then blocks. */
+function zstdFrame(header: string, ...blocks: readonly Buffer[]): Buffer {
+  return Buffer.concat([Buffer.from(`28b52ffd${header}`, 'hex'), ...blocks]);
+}
+
+/** A block of one byte, repeated. */
+function rle(times: number, isLast: boolean): Buffer {
+  const block = Buffer.from('000000z');
+  block.writeUIntLE((times << 3) | 2 | (isLast ? 1 : 0), 0, 3);
+  return Buffer.concat([block.subarray(0, 3), block.subarray(6)]);
 }
