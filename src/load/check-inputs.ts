@@ -7,6 +7,7 @@ import { errorCode, fileFailure } from '../model/file-failure.ts';
 import type { TargetPins } from '../model/pins.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
+import type { ContentEstimate } from '../plan/size.ts';
 import { contentFor, fittingSize, isTooSmall, leastSize, likelySize } from '../plan/size.ts';
 import type { Store } from '../store/store.ts';
 import type { BuildRequest } from './loader.ts';
@@ -91,7 +92,12 @@ export async function checkStore(
   return ok();
 }
 
-export async function checkSpace(request: BuildRequest, directory: string): Promise<Result<void>> {
+/** `added`: what of the content takes space on the builder, where the rest may share blocks with a file that is there. */
+export async function checkSpace(
+  request: BuildRequest,
+  directory: string,
+  added: ContentEstimate = request.content,
+): Promise<Result<void>> {
   const { partition, engine } = request.wanted;
   const content = contentFor(engine, request.content);
   const { size, features } = partition;
@@ -106,8 +112,9 @@ export async function checkSpace(request: BuildRequest, directory: string): Prom
     });
   }
   const available = await availableSpace(directory);
-  if (available < leastSize(content))
-    return fail({ reason: 'no-space', where: directory, needed: likelySize(content), available });
+  const here = contentFor(engine, added);
+  if (available < leastSize(here))
+    return fail({ reason: 'no-space', where: directory, needed: likelySize(here), available });
   return ok();
 }
 

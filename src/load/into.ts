@@ -1,7 +1,9 @@
+import type { BigIntStats } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { BuildPlan } from '../model/build-plan.ts';
 import type { Context } from '../model/event.ts';
+import type { Failure } from '../model/failure.ts';
 import { errorCode, fileFailure, interruption } from '../model/file-failure.ts';
 import type { ImagePin, TargetPins } from '../model/pins.ts';
 import type { Result } from '../model/result.ts';
@@ -13,10 +15,13 @@ import { acquireLock } from '../store/store-lock.ts';
 import { checkFileSystem } from '../tools/e2fsprogs.ts';
 import { readSuperblock } from '../tools/ext4-superblock.ts';
 import { usersOf } from '../tools/loop-devices.ts';
-import { checkDirectory, checkStore } from './check-inputs.ts';
+import { checkDocuments } from './check-documents.ts';
+import { checkDirectory, checkSpace, checkStore } from './check-inputs.ts';
+import { contentOf } from './content.ts';
 import { formatDataDocument } from './data-document.ts';
 import type { ExistingContent } from './existing.ts';
 import { readExisting } from './existing.ts';
+import { explain } from './explain.ts';
 import { isStill } from './last-result.ts';
 import type { BuildRequest, Loader, WorkFiles } from './loader.ts';
 import { placeResult } from './place-result.ts';
@@ -67,12 +72,7 @@ export async function buildInto(
     const plan: BuildPlan = { how: 'into', image: options.into, changes: changes.summary };
     if (isNothing(changes) && options.into === output)
       return ok({ plan: { how: 'nothing' }, size });
-    const { images: load, files } = missing(request, changes);
-    const ready = await checkStore(
-      request.store,
-      { ...request.pins, images: load, files },
-      options.dindPlatform,
-    );
+    const ready = await checkReady(request, options, planned.value, loader, context);
     if (!ready.ok) return ready;
     if (lock === undefined) return ok({ plan });
     context.report({ type: 'build-planned', output, plan });
@@ -82,7 +82,7 @@ export async function buildInto(
     if (!made.ok) return made;
     try {
       const added = await add(request, options, planned.value, made.value, loader, context);
-      if (!added.ok) return added;
+      if (!added.ok) return await explain(added, request, made.value.directory);
       const { settings } = options;
       const { pins } = planned.value;
       const placed = await placeResult(
@@ -111,12 +111,36 @@ export async function buildInto(
   }
 }
 
+/** What is to be added is in the store, is what the pins say, and can be added here. */
+async function checkReady(
+  request: BuildRequest,
+  options: IntoOptions,
+  { changes, pins }: Planned,
+  loader: Loader,
+  context: Context,
+): Promise<Result<void>> {
+  const { store } = request;
+  const part = { ...request.pins, ...missing(request, changes) };
+  const complete = await checkStore(store, part, options.dindPlatform);
+  if (!complete.ok) return complete;
+  const consistent = await checkDocuments(store, part);
+  if (!consistent.ok) return consistent;
+  const roomy = await checkSpace(request, dirname(options.output), contentOf(part, store));
+  if (!roomy.ok) return roomy;
+  const { load, rename } = changes.images;
+  // The loader looks by itself before it changes anything.
+  if (!options.dryRun || Object.keys(load).length + rename.length === 0) return ok();
+  return loader.check({ ...request, pins }, context);
+}
+
 interface Planned {
   readonly existing: ExistingContent;
   readonly changes: Changes;
   /** Of all that will be there, as far as pins can say it. */
   readonly pins: TargetPins;
   readonly size: number;
+  /** The image's file before anything of it was read. */
+  readonly before: BigIntStats;
 }
 
 async function planInto(
@@ -127,8 +151,10 @@ async function planInto(
   const { into } = options;
   const users = await usersOf(into);
   if (users.length > 0) return fail({ reason: 'output-in-use', output: into, by: users });
+  const before = await stat(into, { bigint: true }).catch(() => undefined);
   const superblock = await readSuperblock(into);
   if (!superblock.ok) return superblock;
+  if (before === undefined) return fail(writtenTo(into));
   context.report({ type: 'step', step: 'read image', detail: into });
   const sound = await checkFileSystem(into, 'read only', context.signal);
   if (!sound.ok) return sound;
@@ -136,11 +162,14 @@ async function planInto(
   const read = await readExisting(into, dataRoot, context.signal);
   if (!read.ok) return read;
   const existing = read.value;
-  const { store } = request.wanted.engine;
+  const { store, unpack } = request.wanted.engine;
   const conflicts = [
     ...(store === 'containerd'
       ? []
       : [`only images for containerd's store can be added, not ${store}`]),
+    ...(unpack
+      ? []
+      : ['only images whose content is unpacked can be added, and the bundle wants them packed']),
     ...(superblock.value.blockSize === BLOCK
       ? []
       : [`its file system has blocks of ${superblock.value.blockSize} bytes, not ${BLOCK}`]),
@@ -173,21 +202,32 @@ async function planInto(
     ...(relabel ? { label } : {}),
     summary,
   };
-  return ok({ existing, changes, pins, size: (await stat(into)).size });
+  return ok({ existing, changes, pins, size: Number(before.size), before });
 }
 
-/** The same name for something else. */
+/** The same name for something else, and pins that say something else of an image that is there. */
 function imageConflicts(existing: ExistingContent, pins: TargetPins): string[] {
+  const pinsThere = new Map(Object.values(existing.images).map((pin) => [idOf(pin), pin]));
   const there = new Map(
     Object.values(existing.images).flatMap((pin) => pin.names.map((name) => [name, idOf(pin)])),
   );
-  return Object.entries(pins.images).flatMap(([owner, pin]) =>
-    pin.names.flatMap((name) => {
-      const id = there.get(name);
-      if (id === undefined || id === idOf(pin)) return [];
-      return [`image ${owner}: ${name} is ${id} there, pinned is ${idOf(pin)}`];
-    }),
-  );
+  return Object.entries(pins.images).flatMap(([owner, pin]) => {
+    const same = pinsThere.get(idOf(pin));
+    const isOther = same?.manifest.digest === pin.manifest.digest && partsOf(same) !== partsOf(pin);
+    return [
+      ...(isOther ? [`image ${owner}: the pins give ${idOf(pin)} other parts than it has`] : []),
+      ...pin.names.flatMap((name) => {
+        const id = there.get(name);
+        if (id === undefined || id === idOf(pin)) return [];
+        return [`image ${owner}: ${name} is ${id} there, pinned is ${idOf(pin)}`];
+      }),
+    ];
+  });
+}
+
+/** What data.json would say of it, and nobody would look at, as it is not loaded. */
+function partsOf({ manifest, config, layers }: ImagePin): string {
+  return [manifest, config, ...layers].map(({ digest, size }) => `${digest} ${size}`).join('\n');
 }
 
 /** Adds what stands in the way to `conflicts`, and returns the files that are to be written. */
@@ -242,18 +282,16 @@ function missing(request: BuildRequest, changes: Changes): Pick<TargetPins, 'ima
 async function add(
   request: BuildRequest,
   options: IntoOptions,
-  { existing, changes, pins }: Planned,
+  { existing, changes, pins, before }: Planned,
   work: WorkFiles,
   loader: Loader,
   context: Context,
 ): Promise<Result<void>> {
   const original = await realpath(options.into);
-  const before = await stat(original, { bigint: true });
   const all = { ...request, pins };
   const updated = await updateImage(all, work, original, changes, loader, context);
   if (!updated.ok) return updated;
-  if (!(await isStill(original, before)))
-    return fail({ reason: 'output-in-use', output: original, by: ['somebody who writes to it'] });
+  if (!(await isStill(original, before))) return fail(writtenTo(original));
   context.report({ type: 'step', step: 'verify' });
   const whole = await options.proveWhole(work.image);
   if (!whole.ok) return whole;
@@ -274,6 +312,10 @@ async function add(
       });
   if (context.signal.aborted) return fail(interruption(context.signal));
   return ok();
+}
+
+function writtenTo(image: string): Failure {
+  return { reason: 'output-in-use', output: image, by: ['somebody who writes to it'] };
 }
 
 function namesMissing(pins: TargetPins, after: ExistingContent): string[] {
