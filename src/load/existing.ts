@@ -1,4 +1,5 @@
-import { containerdPaths, readContainerdStore } from '../data-root/containerd-store.ts';
+import { chainIds, containerdPaths, readContainerdStore } from '../data-root/containerd-store.ts';
+import { pathProblem } from '../model/bundle-paths.ts';
 import type { Descriptor } from '../model/descriptor.ts';
 import type { Digest } from '../model/digest.ts';
 import { hexOf } from '../model/digest.ts';
@@ -7,11 +8,12 @@ import { formatPlatform, platformOf } from '../model/platform.ts';
 import { parseReference, taggedName } from '../model/reference.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { readImageParts, readStatedPlatform } from '../oci/image-parts.ts';
+import { readDiffIds, readImageParts, readStatedPlatform } from '../oci/image-parts.ts';
 import type { DirectoryEntry, ReadFailure } from '../ext4/reader/at-path.ts';
 import { hashAt, listAt, readAt } from '../ext4/reader/at-path.ts';
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
 import { openImage } from '../ext4/reader/open-image.ts';
+import { escapeName, isPlainName, strangeNames } from './into-names.ts';
 
 /** What lies on a data partition that nobody has told us about: read with no mount and no engine. */
 export interface ExistingContent {
@@ -19,9 +21,9 @@ export interface ExistingContent {
   readonly images: Readonly<Record<string, ImagePin>>;
   /** Every path outside the data root, `lost+found` aside, directories with a slash at the end; what it is, in words. */
   readonly tree: ReadonlyMap<string, string>;
-  /** Of these, what pins can describe: root's plain files. */
+  /** Of these, what pins can describe: root's plain files, under names that a bundle could give them. */
   readonly files: Readonly<Record<string, FilePin>>;
-  /** What of an engine is there besides images, and would be lost; phrases. */
+  /** What of an engine is there besides images, and would be lost, and what nothing can be added to; phrases. */
   readonly state: readonly string[];
 }
 
@@ -50,35 +52,62 @@ async function readContent(
 ): Promise<Result<ExistingContent>> {
   const tree = new Map<string, string>();
   const files: Record<string, FilePin> = {};
-  const walked = await walk(image, '', dataRoot, tree, files, signal);
+  const strange: string[] = [];
+  const walked = await walk(image, '', { dataRoot, tree, files, strange, signal });
   if (!walked.ok) return walked;
   const listed = await list(image, `/${dataRoot}`);
   if (!listed.ok) return listed;
   // None yet: the engine makes one.
-  if (listed.value === undefined) return ok({ images: {}, tree, files, state: [] });
+  if (listed.value === undefined) {
+    return ok({ images: {}, tree, files, state: strange.map(describeStrange) });
+  }
+  const inRoot = await strangeNames(image, dataRoot);
+  if (!inRoot.ok) return fail(unreadable(image.path, inRoot.failure));
   const state = await engineState(image, dataRoot);
   if (!state.ok) return state;
-  const images = await readImages(image, dataRoot);
-  return images.ok ? ok({ images: images.value, tree, files, state: state.value }) : images;
+  const read = await readImages(image, dataRoot);
+  if (!read.ok) return read;
+  const { images, packed } = read.value;
+  const phrases = [
+    ...state.value,
+    ...(packed.length === 0
+      ? []
+      : [
+          `only to images whose content is unpacked can any be added; not so: ${packed.join(', ')}`,
+        ]),
+    ...[...strange, ...inRoot.value].map(describeStrange),
+  ];
+  return ok({ images, tree, files, state: phrases });
 }
 
-async function walk(
-  image: ImageReader,
-  directory: string,
-  dataRoot: string,
-  tree: Map<string, string>,
-  files: Record<string, FilePin>,
-  signal: AbortSignal,
-): Promise<Result<void>> {
+function describeStrange(path: string): string {
+  return `a name in it is no UTF-8, or has control characters: ${path}`;
+}
+
+interface Walk {
+  readonly dataRoot: string;
+  readonly tree: Map<string, string>;
+  readonly files: Record<string, FilePin>;
+  /** Paths with names that are not plain, escaped. */
+  readonly strange: string[];
+  readonly signal: AbortSignal;
+}
+
+async function walk(image: ImageReader, directory: string, found: Walk): Promise<Result<void>> {
+  const { dataRoot, tree, files, signal } = found;
   const entries = await list(image, `/${directory}`);
   if (!entries.ok) return entries;
   for (const entry of entries.value ?? []) {
     const path = directory === '' ? entry.name : `${directory}/${entry.name}`;
     if (path === dataRoot || path === 'lost+found') continue;
+    if (!isPlainName(entry.bytes)) {
+      found.strange.push(`${directory === '' ? '' : `${directory}/`}${escapeName(entry.bytes)}`);
+      continue;
+    }
     const about = `${entry.type} ${entry.mode.toString(8)} ${entry.uid}:${entry.gid}`;
     if (entry.type === 'directory') {
       tree.set(`${path}/`, about);
-      const below = await walk(image, path, dataRoot, tree, files, signal);
+      const below = await walk(image, path, found);
       if (!below.ok) return below;
       continue;
     }
@@ -90,7 +119,7 @@ async function walk(
     if (!hashed.ok) return fail(unreadable(image.path, hashed.failure));
     const { size, sha256 } = hashed.value;
     tree.set(path, `${about} ${size} ${sha256}`);
-    if (entry.uid === 0 && entry.gid === 0)
+    if (entry.uid === 0 && entry.gid === 0 && pathProblem(path) === undefined)
       files[path] = { sha256, size, mode: entry.mode.toString(8).padStart(4, '0') };
   }
   return ok();
@@ -106,7 +135,7 @@ async function engineState(image: ImageReader, dataRoot: string): Promise<Result
   ): Promise<Result<void>> => {
     const entries = await list(image, `/${dataRoot}/${directory}`);
     if (!entries.ok) return entries;
-    const names = (entries.value ?? []).filter(isSomebodys).map(({ name }) => name);
+    const names = (entries.value ?? []).filter(isSomebodys).map(({ bytes }) => escapeName(bytes));
     if (names.length > 0) found.push(`it has ${what}: ${names.join(', ')}`);
     return ok();
   };
@@ -114,6 +143,12 @@ async function engineState(image: ImageReader, dataRoot: string): Promise<Result
   for (const looked of [
     await look('volumes', 'volumes', directories),
     await look('containers', 'containers', directories),
+    // The other two are the plugins' common store and what is left of an installation.
+    await look(
+      'plugins',
+      'plugins',
+      (entry) => directories(entry) && entry.name !== 'storage' && entry.name !== 'tmp',
+    ),
     await look('swarm', 'a swarm', () => true),
     await look('image/overlay2/imagedb/content/sha256', 'images in overlay2', () => true),
   ])
@@ -121,24 +156,22 @@ async function engineState(image: ImageReader, dataRoot: string): Promise<Result
   return ok(found);
 }
 
-async function readImages(
-  image: ImageReader,
-  dataRoot: string,
-): Promise<Result<Record<string, ImagePin>>> {
+interface ReadImages {
+  readonly images: Record<string, ImagePin>;
+  /** First names of those of which the engine has no snapshots. */
+  readonly packed: readonly string[];
+}
+
+async function readImages(image: ImageReader, dataRoot: string): Promise<Result<ReadImages>> {
   const paths = containerdPaths(dataRoot, 'daemon');
   const refuse = (conflict: string): Result<never> =>
     fail({ reason: 'into-refused', image: image.path, conflicts: [conflict] });
-  const databases: Buffer[] = [];
-  for (const path of [paths.metaDb, paths.snapshotsDb]) {
-    const bytes = await readAt(image, `/${path}`, READ_LIMIT);
-    if (!bytes.ok) {
-      if (bytes.failure.reason === 'not-in-image' && databases.length === 0) return ok({});
-      return fail(unreadable(image.path, bytes.failure));
-    }
-    databases.push(bytes.value);
-  }
-  const [meta = Buffer.of(), snapshots = Buffer.of()] = databases;
-  const store = readContainerdStore(meta, snapshots);
+  const meta = await readDatabase(image, paths.metaDb);
+  if (!meta.ok) return meta;
+  if (meta.value === undefined) return ok({ images: {}, packed: [] });
+  const snapshots = await readDatabase(image, paths.snapshotsDb);
+  if (!snapshots.ok) return snapshots;
+  const store = readContainerdStore(meta.value, snapshots.value);
   if (!store.ok) return refuse(`its ${store.failure.database} is damaged: ${store.failure.detail}`);
   const read = async (digest: Digest): Promise<Buffer | undefined> => {
     if (!store.value.blobs.has(digest)) return undefined;
@@ -146,29 +179,42 @@ async function readImages(
     return bytes.ok ? bytes.value : undefined;
   };
   const images: Record<string, ImagePin> = {};
+  const packed: string[] = [];
   const keys = new Map<Digest, string>();
   for (const [name, { target }] of [...store.value.images].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const reference = parseReference(name);
     if (!reference.ok || taggedName(reference.value) !== name)
-      return refuse(`its image ${name} has no name that pins can have`);
+      return refuse(`its image ${escapeName(name)} has no name that pins can have`);
     const key = keys.get(target.digest) ?? name;
     const known = images[key];
     if (known !== undefined) images[key] = { ...known, names: [...known.names, name].sort() };
     else {
-      const pin = await readImage(name, target, read);
-      if (pin === undefined) return refuse(`its image ${name} is not whole`);
-      images[name] = pin;
+      const found = await readImage(name, target, read);
+      if (found === undefined) return refuse(`its image ${name} is not whole`);
+      images[name] = found.pin;
+      const top = chainIds(found.diffIds).at(-1);
+      const isUnpacked = snapshots.value !== undefined && store.value.snapshots.has(top ?? '');
+      if (top !== undefined && !isUnpacked) packed.push(name);
       keys.set(target.digest, name);
     }
   }
-  return ok(images);
+  return ok({ images, packed });
+}
+
+/** Undefined where there is none. */
+async function readDatabase(image: ImageReader, path: string): Promise<Result<Buffer | undefined>> {
+  const bytes = await readAt(image, `/${path}`, READ_LIMIT);
+  if (bytes.ok) return bytes;
+  const { failure } = bytes;
+  if (failure.reason === 'not-in-image' && failure.problem === 'missing') return ok(undefined);
+  return fail(unreadable(image.path, failure));
 }
 
 async function readImage(
   name: string,
   target: Descriptor,
   read: (digest: Digest) => Promise<Buffer | undefined>,
-): Promise<ImagePin | undefined> {
+): Promise<{ readonly pin: ImagePin; readonly diffIds: readonly Digest[] } | undefined> {
   const top = await read(target.digest);
   const parts = top && readImageParts(top);
   if (parts === undefined) return undefined;
@@ -189,8 +235,9 @@ async function readImage(
   const [config, ...layers] = body.parts;
   const stated = config && (await read(config.digest));
   const platform = stated && platformOf(...readStatedPlatform(stated));
-  if (config === undefined || platform === undefined) return undefined;
-  return {
+  const diffIds = stated && readDiffIds(stated);
+  if (config === undefined || platform === undefined || diffIds === undefined) return undefined;
+  const pin = {
     reference: `${name}@${target.digest}`,
     ...(manifest === target ? {} : { index: target.digest, keptIndex: target }),
     manifest,
@@ -199,6 +246,7 @@ async function readImage(
     platform: formatPlatform(platform),
     names: [name],
   };
+  return { pin, diffIds };
 }
 
 /** Undefined where there is no such directory. */
