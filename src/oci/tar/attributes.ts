@@ -15,19 +15,33 @@ const NONE: PaxAttributes = { xattrs: new Map(), unknown: [] };
 
 const SCHILY = 'SCHILY.xattr.';
 const LIBARCHIVE = 'LIBARCHIVE.xattr.';
+const SELINUX = 'RHT.security.selinux';
 
 const ACLS: Readonly<Record<string, string>> = {
   'SCHILY.acl.access': 'system.posix_acl_access',
   'SCHILY.acl.default': 'system.posix_acl_default',
 };
 
-/** An empty value takes back what was said before; of an extended attribute it is one like any other. */
-export function mergeRecords(records: readonly PaxRecord[]): ReadonlyMap<string, Uint8Array> {
-  const merged = new Map<string, Uint8Array>();
+/**
+ * What holds for a member whose own `records` come after what holds for all. An empty value takes back what was said
+ * before; of an extended attribute it is one like any other.
+ */
+export function mergeRecords(
+  globals: ReadonlyMap<string, Uint8Array>,
+  records: readonly PaxRecord[],
+): ReadonlyMap<string, Uint8Array> {
+  if (records.length === 0) return globals;
+  const merged = new Map(globals);
   for (const [key, value] of records)
     if (value.length > 0 || key.startsWith(SCHILY)) merged.set(key, value);
     else merged.delete(key);
   return merged;
+}
+
+/** Whether it is the key of an extended attribute. */
+export function isAttribute(key: string): boolean {
+  const isOne = key.startsWith(SCHILY) || key.startsWith(LIBARCHIVE) || key in ACLS;
+  return isOne || key === SELINUX;
 }
 
 /** Throws a `TarError` on an attribute that has no name. */
@@ -52,7 +66,7 @@ export function attributesOf(
     } else if (key.startsWith(LIBARCHIVE)) {
       const name = unescapeUrl(key.slice(LIBARCHIVE.length));
       xattrs.set(name, Buffer.from(latin1(value), 'base64'));
-    } else if (key === 'RHT.security.selinux') {
+    } else if (key === SELINUX) {
       // Labels end with a NUL in a file system, and without one in an archive.
       const name = 'security.selinux';
       if (!xattrs.has(name)) xattrs.set(name, Buffer.concat([value, Buffer.alloc(1)]));

@@ -1,6 +1,7 @@
 import type { PaxAttributes } from './attributes.ts';
 import { attributesOf, mergeRecords } from './attributes.ts';
 import { ByteWindow } from './byte-window.ts';
+import { GlobalRecords } from './global-records.ts';
 import type { Header } from './header.ts';
 import { BLOCK, isChecksumRight, isZero, parseHeader } from './header.ts';
 import type { PaxRecord, TarTime } from './pax.ts';
@@ -40,7 +41,7 @@ export interface TarEntry extends PaxAttributes {
 export type TarType =
   'file' | 'hard link' | 'symlink' | 'character device' | 'block device' | 'directory' | 'fifo';
 
-/** Of one extended header, or one long name: the limit of Go's reader, and so of the container engines. */
+/** Of the extended headers of one member, or one long name: the limit of Go's reader, and so of the container engines. */
 const LONGEST_RECORDS = 1024 * 1024;
 
 const TYPES: Readonly<Record<string, TarType>> = {
@@ -82,13 +83,15 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
 /** What the headers in front of a member say of it. */
 interface Ahead {
   readonly records: PaxRecord[];
+  /** Of the headers that `records` are from. */
+  bytes: number;
   name?: Uint8Array;
   linkTarget?: Uint8Array;
 }
 
 async function* readMembers(window: ByteWindow): AsyncGenerator<TarEntry, void> {
-  const globals = new Map<string, Uint8Array>();
-  let ahead: Ahead = { records: [] };
+  const globals = new GlobalRecords();
+  let ahead: Ahead = { records: [], bytes: 0 };
   for (;;) {
     const offset = window.offset;
     const block = window.takeNow(BLOCK) ?? (await window.take(BLOCK));
@@ -110,12 +113,12 @@ async function* readMembers(window: ByteWindow): AsyncGenerator<TarEntry, void> 
     switch (header.type) {
       case 'x':
       case 'X':
-        ahead.records.push(...(await readRecords(window, header, offset)));
+        ahead.bytes += header.size;
+        if (ahead.bytes > LONGEST_RECORDS) throw tooLong(ahead.bytes, offset, header.name);
+        for (const record of await readRecords(window, header, offset)) ahead.records.push(record);
         break;
       case 'g':
-        for (const [key, value] of await readRecords(window, header, offset))
-          if (value.length === 0) globals.delete(key);
-          else globals.set(key, value);
+        globals.add(await readRecords(window, header, offset), offset);
         break;
       case 'L':
         ahead.name = upToNul(await readSmall(window, header, offset));
@@ -124,14 +127,13 @@ async function* readMembers(window: ByteWindow): AsyncGenerator<TarEntry, void> 
         ahead.linkTarget = upToNul(await readSmall(window, header, offset));
         break;
       default: {
-        const records = [...globals, ...ahead.records];
         if (PASSED_OVER.includes(header.type)) {
           await skipContent(window, header.size, offset, header.name);
         } else {
           const old = header.type === 'S' ? await oldMap(header, block, window, offset) : undefined;
-          yield* readMember(window, { header, records, ahead, old, offset });
+          yield* readMember(window, { header, globals: globals.records, ahead, old, offset });
         }
-        ahead = { records: [] };
+        ahead = { records: [], bytes: 0 };
       }
     }
   }
@@ -139,7 +141,7 @@ async function* readMembers(window: ByteWindow): AsyncGenerator<TarEntry, void> 
 
 interface Parts {
   readonly header: Header;
-  readonly records: readonly PaxRecord[];
+  readonly globals: ReadonlyMap<string, Uint8Array>;
   readonly ahead: Ahead;
   readonly old: SparseMap | undefined;
   readonly offset: number;
@@ -156,7 +158,7 @@ async function* readMember(window: ByteWindow, parts: Parts): AsyncGenerator<Tar
   let stored = hasContent ? described.stored : 0;
   let map = parts.old;
   try {
-    const sparse = hasContent ? paxSparse(parts.records, offset) : undefined;
+    const sparse = hasContent ? paxSparse(parts.ahead.records, offset) : undefined;
     if (sparse?.version === '0') map = sparse.map;
     if (sparse?.version === '1') {
       const leading = await readLeadingMap(window, sparse.realSize, stored);
@@ -225,7 +227,7 @@ class StoredContent implements AsyncIterable<Uint8Array> {
 /** The entry without its content, and how many bytes of content are stored. */
 function describe(parts: Parts): { readonly entry: TarEntry; readonly stored: number } {
   const { header, ahead, offset } = parts;
-  const pax = mergeRecords(parts.records);
+  const pax = mergeRecords(parts.globals, ahead.records);
   const name = pax.get('GNU.sparse.name') ?? pax.get('path') ?? ahead.name ?? header.name;
   const number = (key: string, otherwise: number): number => {
     const value = pax.get(key);
@@ -311,12 +313,15 @@ async function readSmall(
   { size, name }: Header,
   offset: number,
 ): Promise<Uint8Array> {
-  if (size > LONGEST_RECORDS)
-    throw new TarError(`its header in front has ${size} bytes, more than any needs`, offset, name);
+  if (size > LONGEST_RECORDS) throw tooLong(size, offset, name);
   const content = Buffer.from(await window.take(size));
   if (content.length < size || !(await window.skip((BLOCK - (size % BLOCK)) % BLOCK)))
     throw new TarError('the archive ends in it', window.offset, name);
   return content;
+}
+
+function tooLong(size: number, offset: number, name: Uint8Array): TarError {
+  return new TarError(`its header in front has ${size} bytes, more than any needs`, offset, name);
 }
 
 async function skipContent(
