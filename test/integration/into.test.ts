@@ -122,6 +122,37 @@ test('what an engine has besides images would be lost, and is refused', async (t
   assert.match(refused.stderr, /it has containers: 0123/);
 });
 
+test('edited pins, packed images and odd names are refused beforehand, in dry runs too', async (t) => {
+  const into = temporaryTree(t);
+  const output = join(into, 'data.ext4');
+  const args = await reuse.variant(t, { images: OURS });
+  const dry = ['-o', output, '-n'];
+  const packed = await reuse.build(t, [...args, '--into', earlier, '--no-unpack', ...dry]);
+  assert.equal(packed.code, 2, packed.stderr);
+  assert.match(packed.stderr, /only images whose content is unpacked can be added/);
+
+  const tree = join(into, 'tree');
+  mkdirSync(join(tree, 'docker', 'buildkit'), { recursive: true });
+  writeFileSync(join(tree, 'docker', 'buildkit', 'a\nb'), '');
+  writeFileSync(Buffer.concat([Buffer.from(`${tree}/x`), Buffer.of(0xff)]), '');
+  const odd = join(into, 'odd.ext4');
+  await must('mke2fs', ['-q', '-t', 'ext4', '-b', '4096', '-L', 'reuse', '-d', tree, odd, '64M']);
+  const named = await reuse.build(t, [...args, '--into', odd, '-o', output]);
+  assert.equal(named.code, 2, named.stderr);
+  assert.match(named.stderr, /control characters: docker\/buildkit\/a\\x0ab$/m);
+  assert.match(named.stderr, /control characters: x\\xff$/m);
+
+  const pins = args[3] ?? '';
+  const text = readFileSync(pins, 'utf8');
+  type Written = { targets: Record<string, { images: Record<string, { layers: unknown[] }> }> };
+  const edited = JSON.parse(text) as Written;
+  for (const { images } of Object.values(edited.targets)) images['extra']?.layers.pop();
+  writeFileSync(pins, JSON.stringify(edited));
+  const contradicted = await reuse.build(t, [...args, '--into', earlier, ...dry]);
+  assert.equal(contradicted.code, 3, contradicted.stderr);
+  assert.match(contradicted.stderr, /3 layers are in its manifest, 2 in the pins/);
+});
+
 test('no image, a mounted one, and one with another product’s data.json', async (t) => {
   const args = await reuse.variant(t, { images: OURS });
   const into = temporaryTree(t);
