@@ -17,10 +17,10 @@ const SCHILY = 'SCHILY.xattr.';
 const LIBARCHIVE = 'LIBARCHIVE.xattr.';
 const SELINUX = 'RHT.security.selinux';
 
-const ACLS: Readonly<Record<string, string>> = {
-  'SCHILY.acl.access': 'system.posix_acl_access',
-  'SCHILY.acl.default': 'system.posix_acl_default',
-};
+const ACLS: ReadonlyMap<string, string> = new Map([
+  ['SCHILY.acl.access', 'system.posix_acl_access'],
+  ['SCHILY.acl.default', 'system.posix_acl_default'],
+]);
 
 /**
  * What holds for a member whose own `records` come after what holds for all. An empty value takes back what was said
@@ -40,7 +40,7 @@ export function mergeRecords(
 
 /** Whether it is the key of an extended attribute. */
 export function isAttribute(key: string): boolean {
-  const isOne = key.startsWith(SCHILY) || key.startsWith(LIBARCHIVE) || key in ACLS;
+  const isOne = key.startsWith(SCHILY) || key.startsWith(LIBARCHIVE) || ACLS.has(key);
   return isOne || key === SELINUX;
 }
 
@@ -54,7 +54,7 @@ export function attributesOf(
   const xattrs = new Map<string, Uint8Array>();
   const unknown: string[] = [];
   for (const [key, value] of pax) {
-    const acl = ACLS[key];
+    const acl = ACLS.get(key);
     if (acl !== undefined) {
       const list = aclToXattr(value);
       if (list === undefined) unknown.push(key);

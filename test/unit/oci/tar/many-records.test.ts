@@ -4,7 +4,7 @@ import { TarError } from '../../../../src/oci/tar/tar-error.ts';
 import { END, member, pax } from './blocks.ts';
 import { readAll } from './read-all.ts';
 
-/** Headers with more records than any program writes: as many as are taken, and no more memory than for those. */
+/** Headers with more records than any program writes, or with others: what is taken, and no more memory than for that. */
 
 /** Five bytes each, of which none says anything. */
 const many = (count: number): Buffer =>
@@ -48,4 +48,12 @@ void test('what holds for all is bounded, but not what replaces it or means noth
   const back = pax([['SCHILY.xattr.user.first', '']], 'g');
   const [other] = await readAll(Buffer.concat([first, back, second, member({}), END]));
   assert.deepEqual(Object.keys(other?.xattrs ?? {}), ['user.second']);
+});
+
+void test('keys that every object has mean nothing', async () => {
+  const acl = 'user::rw-,user:1:r--,group::r--,mask::r--,other::r--';
+  const keys = ['constructor', 'toString', '__proto__'];
+  const header = pax(keys.map((key) => [key, acl]));
+  const [entry] = await readAll(Buffer.concat([header, member({}), END]));
+  assert.deepEqual([entry?.xattrs, entry?.unknown], [{}, []]);
 });
