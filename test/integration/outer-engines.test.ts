@@ -46,7 +46,7 @@ const CAPABILITY = Buffer.from('0100000200040000000000000000000000000000', 'hex'
 async function demandingImage(platform: string): Promise<Image> {
   return makeImage({
     platform,
-    config: { Volumes: { '/vol': {} }, WorkingDir: '/work/here', User: '1000:1000', Cmd: ['x'] },
+    config: { Volumes: { '/vol': {} }, WorkingDir: '/srv/here', User: '1000:1000', Cmd: ['x'] },
     layers: [
       {
         'dev/zero': { type: 'character-device', device: { major: 1, minor: 5 }, mode: 0o666 },
