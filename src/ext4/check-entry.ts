@@ -8,6 +8,8 @@ const MOST_MAJOR = 2 ** 12 - 1;
 const MOST_MINOR = 2 ** 20 - 1;
 /** Extents count blocks in 32 bits, and the last number stands for none. */
 const MOST_FILE_BLOCKS = 2 ** 32 - 1;
+/** 2310-04-04 to 2378-04-22 (e2fsprogs, e2fsck/pass1.c): it would change them. */
+const SUSPECT = { from: 5 * 2 ** 31, to: 6 * 2 ** 31 - 1 };
 const TIMES = ['mtime', 'atime', 'ctime', 'crtime'] as const;
 
 /** Throws an `EntryRefusal` on what no inode of that size, in blocks of that size, can hold. */
@@ -55,6 +57,10 @@ function checkTime(which: string, { seconds, nanoseconds }: Timestamp, latest: n
   if (!Number.isSafeInteger(seconds) || seconds < EARLIEST || seconds > latest)
     throw new EntryRefusal(
       `its ${which} is ${seconds} seconds since 1970, and ${EARLIEST} to ${latest} can be kept`,
+    );
+  if (seconds >= SUSPECT.from && seconds <= SUSPECT.to)
+    throw new EntryRefusal(
+      `its ${which} is ${seconds} seconds since 1970, and e2fsck takes ${SUSPECT.from} to ${SUSPECT.to} for times before 1970 that an old Linux wrote wrongly`,
     );
 }
 

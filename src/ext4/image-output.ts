@@ -4,6 +4,12 @@ import { refusalOf, writing } from './refusal.ts';
 const BUFFER = 1024 * 1024;
 const BUFFERS = 3;
 
+interface Write {
+  readonly start: number;
+  readonly end: number;
+  readonly done: Promise<void>;
+}
+
 /**
  * The file that is written: mostly in order, so what is given is gathered into large writes, of which two may be under
  * way while the next is filled. Throws a `Refusal` where the file can't be written.
@@ -13,7 +19,7 @@ export class ImageOutput {
   readonly #path: string;
   readonly #idle: Buffer[] = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafeSlow(BUFFER));
   /** In the order of their beginning; each gives its buffer back. */
-  readonly #underWay: Promise<void>[] = [];
+  readonly #underWay: Write[] = [];
   #failed: { readonly error: unknown } | undefined;
   #buffer: Buffer | undefined;
   #start = 0;
@@ -37,7 +43,7 @@ export class ImageOutput {
   /** Everything that was written is then in the file. */
   async flush(): Promise<void> {
     this.#send();
-    while (this.#underWay.length > 0) await this.#underWay.shift();
+    while (this.#underWay.length > 0) await this.#underWay.shift()?.done;
     this.#check();
   }
 
@@ -66,7 +72,7 @@ export class ImageOutput {
   }
 
   async #takeBuffer(): Promise<void> {
-    while (this.#idle.length === 0) await this.#underWay.shift();
+    while (this.#idle.length === 0) await this.#underWay.shift()?.done;
     this.#check();
     this.#buffer = this.#idle.pop();
   }
@@ -75,14 +81,26 @@ export class ImageOutput {
   #send(): void {
     const buffer = this.#buffer;
     if (buffer === undefined || this.#length === 0) return;
-    this.#underWay.push(this.#writeOut(buffer, this.#start, this.#length));
+    const [start, end] = [this.#start, this.#start + this.#length];
+    // The system may do two writes in any order: what was written here before must be there first.
+    const before = this.#underWay
+      .filter((write) => write.start < end && start < write.end)
+      .map((write) => write.done);
+    const done = this.#writeOut(buffer, start, end - start, before);
+    this.#underWay.push({ start, end, done });
     this.#buffer = undefined;
     this.#length = 0;
   }
 
   /** Never rejects: what failed is told by `#check`. */
-  async #writeOut(buffer: Buffer, start: number, length: number): Promise<void> {
+  async #writeOut(
+    buffer: Buffer,
+    start: number,
+    length: number,
+    before: readonly Promise<void>[],
+  ): Promise<void> {
     try {
+      await Promise.all(before);
       let done = 0;
       while (done < length)
         done += (await this.#handle.write(buffer, done, length - done, start + done)).bytesWritten;

@@ -114,6 +114,11 @@ const REFUSED: readonly {
     options: { inodeSize: 128 },
   },
   {
+    added: [[{ ...EMPTY, path: bytes('f'), ctime: { seconds: 10_737_418_240, nanoseconds: 0 } }]],
+    entry: 'f',
+    detail: /^its ctime is 10737418240 seconds since 1970, and e2fsck takes/,
+  },
+  {
     added: [[{ ...EMPTY, path: bytes('f'), mtime: { seconds: 0, nanoseconds: 1e9 } }]],
     entry: 'f',
     detail: /^its mtime's nanoseconds is 1000000000/,
