@@ -45,6 +45,11 @@ kconfig-conf    kconfig-frontends  reads the Config.in files
 make            make             runs the Buildroot make files
 git             git              tests of what is tracked
 shellcheck      shellcheck       checks the shell scripts
+go              golang-go        judges databases by what wrote the format first
+'
+# Files of libraries, where this machine's packages have them.
+test_libraries='
+/usr/share/gocode/src/go.etcd.io/bbolt/db.go  golang-github-coreos-bbolt-dev  judges databases by what wrote the format first
 '
 
 purpose="${1:-test}"
@@ -77,6 +82,11 @@ while read -r program package reason; do
   [ -n "$program" ] || continue
   command -v "$program" >/dev/null || add "$package" "$reason"
 done <<<"$needs"
+if [ "$purpose" = test ]; then
+  while read -r file package reason; do
+    [ -z "$file" ] || [ -e "$file" ] || [ -z "$(apt-cache madison "$package" 2>/dev/null)" ] || add "$package" "$reason"
+  done <<<"$test_libraries"
+fi
 
 wants_node=''
 node_is_new_enough || wants_node=yes

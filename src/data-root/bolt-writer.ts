@@ -73,21 +73,19 @@ class Pages {
   }
 
   #leaves(tree: BoltTree): Leaf[] {
-    const leaves = tree.entries.map(([name, item]): Leaf => {
-      const key = bytesOf(name);
+    const entries = tree.entries.map(([name, item]) => ({ key: bytesOf(name), item }));
+    entries.sort((a, b) => Buffer.compare(a.key, b.key));
+    // In order before buckets get their pages, so that the order they came in leaves no trace.
+    return entries.map(({ key, item }, i): Leaf => {
+      const before = entries[i - 1];
       if (key.length === 0 || key.length > LONGEST_KEY)
         throw new Error(`a key of ${key.length} bytes`);
-      if (typeof item === 'string' || item instanceof Uint8Array)
-        return { key, value: bytesOf(item), isBucket: false };
-      return { key, value: this.#bucket(item), isBucket: true };
-    });
-    leaves.sort((a, b) => Buffer.compare(a.key, b.key));
-    leaves.forEach(({ key }, i) => {
-      const before = leaves[i - 1];
       if (before !== undefined && Buffer.compare(before.key, key) === 0)
         throw new Error(`the key ${Buffer.from(key).toString('latin1')} is there twice`);
+      return typeof item === 'string' || item instanceof Uint8Array
+        ? { key, value: bytesOf(item), isBucket: false }
+        : { key, value: this.#bucket(item), isBucket: true };
     });
-    return leaves;
   }
 
   /** The value that stands for a bucket: small ones without buckets of their own are in it (Bucket.inlineable). */
