@@ -72,10 +72,28 @@ export function attributesOf(
       if (!xattrs.has(name)) xattrs.set(name, Buffer.concat([value, Buffer.alloc(1)]));
     }
   }
+  checkNames(xattrs, offset, entry);
+  return { xattrs, unknown };
+}
+
+/** Those that Go's readers know of: under `SCHILY.xattr.`, with nothing escaped. */
+export function goAttributesOf(
+  pax: ReadonlyMap<string, Uint8Array>,
+  offset: number,
+  entry: Uint8Array,
+): PaxAttributes {
+  if (pax.size === 0) return NONE;
+  const xattrs = new Map<string, Uint8Array>();
+  for (const [key, value] of pax)
+    if (key.startsWith(SCHILY)) xattrs.set(key.slice(SCHILY.length), value);
+  checkNames(xattrs, offset, entry);
+  return { xattrs, unknown: [] };
+}
+
+function checkNames(xattrs: ReadonlyMap<string, unknown>, offset: number, entry: Uint8Array): void {
   for (const name of xattrs.keys())
     if (name === '' || name.includes('\0'))
       throw new TarError('it has an extended attribute without a name', offset, entry);
-  return { xattrs, unknown };
 }
 
 /** A list of owner, group and others alone says what the mode says, and no file system keeps it. */

@@ -1,5 +1,5 @@
 import type { PaxAttributes } from './attributes.ts';
-import { attributesOf, mergeRecords } from './attributes.ts';
+import { attributesOf, goAttributesOf, mergeRecords } from './attributes.ts';
 import { ByteWindow } from './byte-window.ts';
 import { GlobalRecords } from './global-records.ts';
 import type { Header } from './header.ts';
@@ -60,19 +60,34 @@ const TYPES: Readonly<Record<string, TarType>> = {
   D: 'directory',
 };
 
+/** What Go's reader gives to the container engines; whatever else there is they refuse. */
+const GO_TYPES = '\0' + '0123456';
+
 /** A volume's label, and Solaris' lists that only it understands. */
 const PASSED_OVER = 'VA';
 
 const NOTHING = new Uint8Array(0);
 
+export interface TarOptions {
+  /**
+   * `gnu`: what GNU tar and bsdtar understand. `go`: what Go's archive/tar, and with it a container engine, takes of it:
+   * headers that hold for all members are nobody's, extended attributes are those of `SCHILY.xattr.` under their name as
+   * it is, a directory is a member of that type, and GNU's own types are refused. Default: `gnu`.
+   */
+  readonly dialect?: 'gnu' | 'go';
+}
+
 /**
  * The members in their order. Throws a `TarError` on what is damaged, cut off or unknown: everything that an archive
  * can do; and what the source throws. The source is read to its end, and closed where the reader gives up.
  */
-export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarEntry, void> {
+export async function* readTar(
+  source: AsyncIterable<Uint8Array>,
+  { dialect = 'gnu' }: TarOptions = {},
+): AsyncGenerator<TarEntry, void> {
   const window = new ByteWindow(source);
   try {
-    yield* readMembers(window);
+    yield* readMembers(window, dialect === 'go');
     // What is behind an archive is nobody's, but whoever writes it into a pipe would break.
     while ((await window.takeSome(Number.MAX_SAFE_INTEGER)) !== undefined);
   } finally {
@@ -89,7 +104,7 @@ interface Ahead {
   linkTarget?: Uint8Array;
 }
 
-async function* readMembers(window: ByteWindow): AsyncGenerator<TarEntry, void> {
+async function* readMembers(window: ByteWindow, asGo: boolean): AsyncGenerator<TarEntry, void> {
   const globals = new GlobalRecords();
   let ahead: Ahead = { records: [], bytes: 0 };
   for (;;) {
@@ -117,9 +132,11 @@ async function* readMembers(window: ByteWindow): AsyncGenerator<TarEntry, void> 
         if (ahead.bytes > LONGEST_RECORDS) throw tooLong(ahead.bytes, offset, header.name);
         for (const record of await readRecords(window, header, offset)) ahead.records.push(record);
         break;
-      case 'g':
-        globals.add(await readRecords(window, header, offset), offset);
+      case 'g': {
+        const records = await readRecords(window, header, offset);
+        if (!asGo) globals.add(records, offset);
         break;
+      }
       case 'L':
         ahead.name = upToNul(await readSmall(window, header, offset));
         break;
@@ -127,11 +144,12 @@ async function* readMembers(window: ByteWindow): AsyncGenerator<TarEntry, void> 
         ahead.linkTarget = upToNul(await readSmall(window, header, offset));
         break;
       default: {
-        if (PASSED_OVER.includes(header.type)) {
+        if (PASSED_OVER.includes(header.type) && !asGo) {
           await skipContent(window, header.size, offset, header.name);
         } else {
           const old = header.type === 'S' ? await oldMap(header, block, window, offset) : undefined;
-          yield* readMember(window, { header, globals: globals.records, ahead, old, offset });
+          const { records } = globals;
+          yield* readMember(window, { header, globals: records, ahead, old, offset, asGo });
         }
         ahead = { records: [], bytes: 0 };
       }
@@ -145,6 +163,7 @@ interface Parts {
   readonly ahead: Ahead;
   readonly old: SparseMap | undefined;
   readonly offset: number;
+  readonly asGo: boolean;
 }
 
 /** Yields one entry, and passes over what was not read of it. */
@@ -226,7 +245,7 @@ class StoredContent implements AsyncIterable<Uint8Array> {
 
 /** The entry without its content, and how many bytes of content are stored. */
 function describe(parts: Parts): { readonly entry: TarEntry; readonly stored: number } {
-  const { header, ahead, offset } = parts;
+  const { header, ahead, offset, asGo } = parts;
   const pax = mergeRecords(parts.globals, ahead.records);
   const name = pax.get('GNU.sparse.name') ?? pax.get('path') ?? ahead.name ?? header.name;
   const number = (key: string, otherwise: number): number => {
@@ -249,19 +268,20 @@ function describe(parts: Parts): { readonly entry: TarEntry; readonly stored: nu
       throw new TarError(`${JSON.stringify(key)} in its extended header is no time`, offset, name);
     return parsed;
   };
-  const type = TYPES[header.type];
+  const type = asGo && !GO_TYPES.includes(header.type) ? undefined : TYPES[header.type];
   if (type === undefined)
     throw new TarError(
       `it is of the type ${JSON.stringify(header.type)}, which is not known`,
       offset,
       name,
     );
-  const { xattrs, unknown } = attributesOf(pax, offset, name);
+  const { xattrs, unknown } = (asGo ? goAttributesOf : attributesOf)(pax, offset, name);
+  const mayBeDirectory = asGo ? header.type === '\0' : type === 'file' && header.type !== 'S';
   return {
     stored: number('size', header.size),
     entry: {
       // Before there was a type for directories, they were told by their names' ends.
-      type: type === 'file' && header.type !== 'S' && name.at(-1) === 0x2f ? 'directory' : type,
+      type: mayBeDirectory && name.at(-1) === 0x2f ? 'directory' : type,
       name,
       linkTarget: pax.get('linkpath') ?? ahead.linkTarget ?? header.linkTarget,
       mode: header.mode,
