@@ -16,7 +16,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   mkfs: ['model', 'oci', 'ext4', 'tools'],
   load: ['model', 'plan', 'store', 'tools', 'oci', 'data-root', 'ext4'],
   verify: ['model', 'oci', 'data-root', 'ext4', 'tools'],
-  report: ['model', 'oci', 'data-root', 'ext4', 'tools'],
+  inspect: ['model', 'oci', 'store', 'data-root', 'ext4'],
+  diff: ['model', 'oci', 'data-root', 'ext4', 'inspect'],
+  report: ['model', 'oci', 'data-root', 'ext4', 'tools', 'inspect', 'diff'],
   cli: [
     'model',
     'plan',
@@ -29,6 +31,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'mkfs',
     'load',
     'verify',
+    'inspect',
+    'diff',
     'report',
   ],
 };

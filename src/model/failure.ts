@@ -59,7 +59,7 @@ export interface InvalidOption {
 /** A file of the user's that is missing, unreadable or not what it should be. Lines and columns count from 1. */
 export interface InvalidDocument {
   readonly reason: 'invalid-document';
-  readonly kind: 'bundle' | 'pins' | 'catalog' | 'data.json' | 'data image';
+  readonly kind: 'bundle' | 'pins' | 'catalog' | 'data.json' | 'data image' | 'content';
   readonly file: string;
   readonly problems: readonly DocumentProblem[];
 }

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
 /** The largest frame header: magic, descriptor, window, dictionary and content size (RFC 8878, 3.1.1). */
-const HEADER = 18;
+export const ZSTD_HEADER = 18;
 
 /**
  * The unpacked size that the first frame of a zstd file states of itself, in bytes: a lower bound, as there may be
@@ -15,9 +15,9 @@ export function zstdSize(path: string): number | undefined {
     return undefined;
   }
   try {
-    const bytes = Buffer.alloc(HEADER);
-    const read = readSync(file, bytes, 0, HEADER, 0);
-    return frameSize(bytes.subarray(0, read));
+    const bytes = Buffer.alloc(ZSTD_HEADER);
+    const read = readSync(file, bytes, 0, ZSTD_HEADER, 0);
+    return zstdFrameSize(bytes.subarray(0, read));
   } catch {
     return undefined;
   } finally {
@@ -25,8 +25,8 @@ export function zstdSize(path: string): number | undefined {
   }
 }
 
-/** RFC 8878, 3.1.1.1: what the descriptor's bits make of the bytes behind it. */
-function frameSize(bytes: Buffer): number | undefined {
+/** The same of a file's first bytes. RFC 8878, 3.1.1.1: what the descriptor's bits make of the bytes behind it. */
+export function zstdFrameSize(bytes: Buffer): number | undefined {
   if (bytes.length < 6 || bytes.readUInt32LE(0) !== 0xfd2fb528) return undefined;
   const descriptor = bytes.readUInt8(4);
   const isSingleSegment = (descriptor & 0x20) !== 0;

@@ -266,6 +266,7 @@ const DOCUMENT_HINTS = {
   catalog: 'the catalog must be a JSON document with the keys that the bundle names',
   'data.json': 'it is written beside the data image by `stowage build`',
   'data image': 'build it again',
+  content: 'docs/inspect.md tells what can be looked at',
 } as const;
 
 const BLOB_PROBLEMS = {

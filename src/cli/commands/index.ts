@@ -2,6 +2,7 @@ import type { Command, CommandGroup } from '../command.ts';
 import { buildCommand } from './build.ts';
 import { doctorCommand } from './doctor.ts';
 import { fetchCommand } from './fetch.ts';
+import { inspectCommand } from './inspect.ts';
 import { mkfsCommand } from './mkfs.ts';
 import { pinCommand } from './pin.ts';
 import { storeCommands } from './store.ts';
@@ -13,6 +14,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   fetchCommand,
   buildCommand,
   verifyCommand,
+  inspectCommand,
   mkfsCommand,
   storeCommands,
   doctorCommand,

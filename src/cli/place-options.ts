@@ -1,0 +1,41 @@
+import type { InferredOptionTypes, Options } from 'yargs';
+import type { Place } from '../ext4/partition.ts';
+import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
+
+/** Where in a disk image the partition is. */
+export const placeOptions = {
+  partition: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'of a disk image with a GUID partition table: the name of the partition to look at',
+  },
+  offset: {
+    type: 'number',
+    requiresArg: true,
+    describe: 'of a disk image: where its partition begins, in bytes',
+  },
+} as const satisfies Record<string, Options>;
+
+export function readPlace(
+  args: Partial<InferredOptionTypes<typeof placeOptions>>,
+): Result<Place | undefined> {
+  const { partition, offset } = args;
+  if (partition !== undefined && offset !== undefined)
+    return fail({
+      reason: 'invalid-option',
+      option: '--offset',
+      value: `${offset}`,
+      expected: 'one of --partition and --offset, and not both',
+    });
+  if (partition !== undefined) return ok({ partition });
+  if (offset === undefined) return ok(undefined);
+  return Number.isSafeInteger(offset) && offset >= 0
+    ? ok({ offset })
+    : fail({
+        reason: 'invalid-option',
+        option: '--offset',
+        value: `${offset}`,
+        expected: 'a number of bytes',
+      });
+}
