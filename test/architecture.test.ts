@@ -46,6 +46,7 @@ const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
   yargs: ['cli/'],
   'fs-extra': ['store/', 'tools/', 'load/', 'cli/'],
   'tar-stream': ['oci/'],
+  fflate: ['data-root/'],
   fzstd: ['oci/'],
   'xxhash-wasm': ['oci/'],
   yaml: ['model/'],

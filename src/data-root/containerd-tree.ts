@@ -23,9 +23,8 @@ export function containerdDirectories(
   const of = (path: string, mode: number): StorageDirectory => ({ type: 'directory', path, mode });
   const above = ancestors(dataRoot);
   return [
-    // A service's own containerd keeps its root open to others, dockerd its data root to those who pass through.
     ...above.map((path, i) =>
-      of(path, i < above.length - 1 ? 0o755 : layout === 'daemon' ? 0o710 : 0o711),
+      of(path, i < above.length - 1 ? 0o755 : layout === 'daemon' ? 0o710 : 0o700),
     ),
     ...(layout === 'daemon' ? [of(parent(root), 0o700), of(root, 0o700)] : []),
     of(parent(ingest), 0o755),

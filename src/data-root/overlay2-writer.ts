@@ -51,12 +51,12 @@ export function overlay2Items(dataRoot: string, content: Overlay2Content): Stora
     directory(`${store}/imagedb/metadata`, 0o700),
     directory(`${store}/imagedb/metadata/sha256`, 0o700),
     directory(`${store}/layerdb`, 0o700),
-    directory(paths.layers, 0o700),
+    directory(paths.layers, 0o755),
     file(paths.repositories, 0o600, repositories(content.images)),
     ...configs(paths.configs, content.images),
     ...content.layers.flatMap((layer) => records(`${paths.layers}/${hexOf(layer.chainId)}`, layer)),
     directory(paths.driver, 0o710),
-    directory(paths.links, 0o710),
+    directory(paths.links, 0o700),
     ...unpacked(paths.driver, paths.links, content.layers),
   ];
 }
@@ -88,7 +88,7 @@ function records(at: string, layer: Overlay2Layer): StorageItem[] {
   const put = (name: string, content: string | Uint8Array): StorageFile =>
     file(`${at}/${name}`, 0o644, content);
   return [
-    directory(at, 0o755),
+    directory(at, 0o700),
     put(LAYER_FILES.cacheId, cacheIdOf(layer.chainId)),
     put(LAYER_FILES.diffId, layer.diffId),
     ...(layer.parent === undefined ? [] : [put(LAYER_FILES.parent, layer.parent)]),
@@ -108,6 +108,7 @@ function unpacked(driver: string, links: string, layers: readonly Overlay2Layer[
     }
     return found;
   };
+  const above = new Set(parents.values());
   return layers.flatMap(({ chainId }) => {
     const at = `${driver}/${cacheIdOf(chainId)}`;
     const lower = below(chainId);
@@ -115,7 +116,8 @@ function unpacked(driver: string, links: string, layers: readonly Overlay2Layer[
       directory(at, 0o710),
       directory(`${at}/diff`, 0o755),
       file(`${at}/link`, 0o644, linkOf(chainId)),
-      file(`${at}/committed`, 0o600, ''),
+      // The driver says so of what it has put something on.
+      ...(above.has(chainId) ? [file(`${at}/committed`, 0o600, '')] : []),
       ...(lower.length === 0
         ? []
         : [directory(`${at}/work`, 0o700), file(`${at}/lower`, 0o644, formatLower(lower))]),

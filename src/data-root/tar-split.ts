@@ -1,4 +1,4 @@
-import { constants, crc32, deflateRawSync } from 'node:zlib';
+import { Gzip } from 'fflate';
 import { Crc64 } from './crc64.ts';
 
 /**
@@ -12,22 +12,27 @@ import { Crc64 } from './crc64.ts';
  */
 export class TarSplit {
   readonly #lines: string[] = [];
-  readonly #packed: Buffer[] = [];
+  readonly #packed: Uint8Array[] = [];
+  // Not Node's zlib, whose output depends on its version and on the processor.
+  readonly #gzip = new Gzip({ level: 6, mtime: 0 }, (bytes) => this.#packed.push(bytes));
   #length = 0;
-  #unpacked = 0;
-  #checksum = 0;
   #position = 0;
   #segment: Uint8Array[] = [];
   #segmentLength = 0;
-  #file: { readonly name: Uint8Array; readonly size: number; readonly crc: Crc64 } | undefined;
+  #file: { readonly name: Buffer; readonly size: number; readonly crc: Crc64 } | undefined;
 
   /** Bytes of the archive that are no content; may come in any pieces, is copied. */
   segment(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#endFile();
-    this.#segment.push(Uint8Array.from(bytes));
-    this.#segmentLength += bytes.length;
-    if (this.#segmentLength >= LONGEST_SEGMENT) this.#endSegment();
+    // Cut where the count says and not where pieces end, so that they leave no trace.
+    for (let at = 0; at < bytes.length;) {
+      const part = bytes.slice(at, at + LONGEST_SEGMENT - this.#segmentLength);
+      this.#segment.push(part);
+      this.#segmentLength += part.length;
+      at += part.length;
+      if (this.#segmentLength === LONGEST_SEGMENT) this.#endSegment();
+    }
   }
 
   /**
@@ -37,7 +42,7 @@ export class TarSplit {
   file(name: Uint8Array, size: number): void {
     this.#endFile();
     this.#endSegment();
-    this.#file = { name: Uint8Array.from(name), size, crc: new Crc64() };
+    this.#file = { name: Buffer.from(name), size, crc: new Crc64() };
   }
 
   /** The next bytes of the member's content. */
@@ -51,17 +56,14 @@ export class TarSplit {
     this.#endFile();
     this.#endSegment();
     this.#pack(true);
-    const trailer = Buffer.alloc(8);
-    trailer.writeUInt32LE(this.#checksum, 0);
-    trailer.writeUInt32LE(this.#unpacked % 2 ** 32, 4);
-    return Buffer.concat([GZIP_HEADER, ...this.#packed, trailer]);
+    return Buffer.concat(this.#packed);
   }
 
   #endFile(): void {
     const file = this.#file;
     if (file === undefined) return;
     this.#file = undefined;
-    const text = Buffer.from(file.name).toString('utf8');
+    const text = file.name.toString('utf8');
     const isText = Buffer.from(text).equals(file.name);
     const name = isText
       ? optional('name', text)
@@ -87,21 +89,10 @@ export class TarSplit {
     if (this.#length >= PIECE) this.#pack(false);
   }
 
-  /** Each piece ends on a byte and refers to nothing before it, so that pieces can stand behind one another. */
   #pack(last: boolean): void {
-    const bytes = Buffer.from(this.#lines.join(''));
+    this.#gzip.push(Buffer.from(this.#lines.join('')), last);
     this.#lines.length = 0;
     this.#length = 0;
-    this.#unpacked += bytes.length;
-    this.#checksum = crc32(bytes, this.#checksum);
-    this.#packed.push(
-      deflateRawSync(bytes, {
-        // Of zlib's strategies that one whose matches depend neither on its version nor on the processor: most of a
-        // header are zeros, which are runs in base64 too.
-        strategy: constants.Z_RLE,
-        finishFlush: last ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
-      }),
-    );
   }
 }
 
@@ -112,9 +103,6 @@ const TYPE = { file: 1, segment: 2 } as const;
 const LONGEST_SEGMENT = 1024 * 1024;
 /** Characters that are packed at a time. */
 const PIECE = 256 * 1024;
-
-/** RFC 1952: deflate, no flags, no time, nothing said of the compression, made on Unix. */
-const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);
 
 /** Go leaves out what is empty, and escapes what would end a script in HTML. */
 function optional(key: string, value: string): string {
