@@ -13,6 +13,7 @@ const FULL = 8 * 1024 * 1024;
 const OF_THE_INPUTS: ReadonlySet<Failure['reason']> = new Set([
   'interrupted',
   'blob-bad',
+  'layer-bad',
   'pin-contradicted',
   'platform-mismatch',
   'platform-not-offered',

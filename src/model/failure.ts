@@ -16,6 +16,7 @@ export type Failure =
   | OutputInUse
   | IntoRefused
   | BlobBad
+  | LayerBad
   | StoreInvalid
   | StoreDamaged
   | ArchiveBad
@@ -133,6 +134,19 @@ export interface BlobBad {
   /** Whose it is: an image's name in the bundle, or a file's path on the partition. */
   readonly owner: string;
   readonly store: string;
+}
+
+/** A layer whose bytes are those that were pinned, and that no engine would unpack. */
+export interface LayerBad {
+  readonly reason: 'layer-bad';
+  /** Its name in the bundle. */
+  readonly image: string;
+  /** The layer's own digest. */
+  readonly layer: Digest;
+  /** The member of its archive that this is about, printable. */
+  readonly entry?: string;
+  /** A phrase, such as `it is a hard link to a directory`. */
+  readonly detail: string;
 }
 
 /** A directory that is no store, or one of a format this version does not know. */
@@ -427,6 +441,7 @@ export function exitCodeOf(failure: Failure): number {
     case 'engine-unable':
       return 2;
     case 'blob-bad':
+    case 'layer-bad':
     case 'store-damaged':
     case 'archive-bad':
     case 'import-partial':

@@ -76,6 +76,13 @@ export function describeFailure(failure: Failure): FailureText {
         message: `${failure.owner}: ${failure.digest} is ${BLOB_PROBLEMS[failure.problem]} in ${failure.store}`,
         hint: `run \`stowage fetch -s ${failure.store}\` with the same bundle and pins`,
       };
+    case 'layer-bad': {
+      const entry = failure.entry === undefined ? '' : `: ${quote(failure.entry)}`;
+      return {
+        message: `${failure.image}: layer ${failure.layer}${entry}: ${failure.detail}`,
+        hint: 'no engine unpacks it: tell whoever publishes the image, or pin another one',
+      };
+    }
     case 'store-invalid':
       return {
         message: `${failure.store} is no store that this version can use: ${failure.detail}`,
