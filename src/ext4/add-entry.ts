@@ -1,4 +1,4 @@
-import type { Attributes, Content, Entry, HardLinkEntry } from './entry.ts';
+import type { Attributes, Content, Entry, FileEntry, HardLinkEntry } from './entry.ts';
 import { checkEntry } from './check-entry.ts';
 import { writeContent } from './file-content.ts';
 import type { ImageState } from './finish-image.ts';
@@ -17,6 +17,7 @@ import {
 } from './format/inode.ts';
 import { FIRST_INODE } from './format/superblock.ts';
 import { parseXattrs, placeXattrs, sealXattrBlock } from './format/xattr.ts';
+import type { BlockStore, Mapped } from './block-store.ts';
 import { MappedBlocks } from './block-store.ts';
 import { EntryRefusal } from './refusal.ts';
 import { releaseBlocks, releaseXattrBlock } from './release-blocks.ts';
@@ -24,41 +25,68 @@ import { LOST_AND_FOUND, ROOT } from './tree.ts';
 import type { Place } from './tree.ts';
 
 /** What there is before anything is added: the root, and where e2fsck puts what it finds. */
-export async function addFirstDirectories(state: ImageState): Promise<void> {
+export function addFirstDirectories(state: ImageState): void {
   const mtime = { seconds: state.settings.epoch, nanoseconds: 0 };
   const common = { type: 'directory', uid: 0, gid: 0, mtime } as const;
   const { tree } = state;
-  await describe(state, ROOT, { ...common, mode: 0o755 }, NO_BLOCKS);
+  describe(state, ROOT, { ...common, mode: 0o755 }, NO_BLOCKS);
   tree.setParent(ROOT, ROOT);
-  await addEntry(state, { ...common, path: LOST_AND_FOUND, mode: 0o700 });
+  void addEntry(state, { ...common, path: LOST_AND_FOUND, mode: 0o700 });
 }
 
-/** Throws an `EntryRefusal` where it can't be, and `NoRoom`. */
-export async function addEntry(state: ImageState, entry: Entry, content?: Content): Promise<void> {
+/**
+ * Returns a promise where there is something to wait for, which there mostly is not. Throws an `EntryRefusal` where it
+ * can't be, and `NoRoom`; so may the promise.
+ */
+export function addEntry(
+  state: ImageState,
+  entry: Entry,
+  content?: Content,
+): Promise<void> | undefined {
   const { settings, store, inodes, tree } = state;
   checkEntry(entry, { blockSize: store.blockSize, inodeSize: settings.inodeSize });
   if (content !== undefined && entry.type !== 'file')
     throw new EntryRefusal('it has content and is no file');
   if (entry.path.length === 0) {
     if (entry.type !== 'directory') throw new EntryRefusal('the root can only be a directory');
-    await describe(state, ROOT, entry, NO_BLOCKS);
-    return;
+    describe(state, ROOT, entry, NO_BLOCKS);
+    return undefined;
   }
   const place = tree.place(entry.path);
   const old = place.entry === undefined ? undefined : tree.inodeOf(place.entry);
-  if (entry.type === 'hard link') {
-    await addLink(state, entry, place, old);
-    return;
+  if (entry.type === 'hard link') return addLink(state, entry, place, old);
+  if (old === undefined) return addInode(state, entry, content, place);
+  if (entry.type === 'directory' && inodes.isDirectory(old)) {
+    describe(state, old, entry, NO_BLOCKS);
+    return undefined;
   }
-  if (entry.type === 'directory' && old !== undefined && inodes.isDirectory(old)) {
-    await describe(state, old, entry, NO_BLOCKS);
-    return;
-  }
-  if (old !== undefined) await removeName(state, old);
+  return removeName(state, old).then(() => addInode(state, entry, content, place));
+}
+
+function addInode(
+  state: ImageState,
+  entry: Exclude<Entry, HardLinkEntry>,
+  content: Content | undefined,
+  place: Place,
+): Promise<void> | undefined {
+  const { store, inodes, tree } = state;
   const inode = inodes.allocate();
-  await describe(state, inode, entry, await writeBlocks(state, inode, entry, content));
-  if (entry.type === 'directory') tree.setParent(inode, place.directory);
-  tree.set(place, inode);
+  const enter = (placed: Placed): Promise<void> | undefined => {
+    describe(state, inode, entry, placed);
+    if (entry.type === 'directory') tree.setParent(inode, place.directory);
+    tree.set(place, inode);
+    return store.output.room();
+  };
+  const seed = inodeSeed(inode, state.settings.checksumSeed);
+  if (entry.type !== 'file') return enter(writeBlocks(store, entry, seed));
+  const { size } = entry;
+  const written = writeContent(store, size, content, seed);
+  if (written instanceof Promise) return written.then((mapped) => enter(ofFile(size, mapped)));
+  return enter(ofFile(size, written));
+}
+
+function ofFile(size: number, { pointers, blocks }: Mapped): Placed {
+  return { size, flags: INODE_FLAG.extents, pointers, blocks };
 }
 
 const MOST_LINKS = 65000;
@@ -73,28 +101,32 @@ interface Placed {
 
 const NO_BLOCKS: Placed = { size: 0, flags: 0, pointers: Buffer.alloc(0), blocks: 0 };
 
-async function addLink(
+function addLink(
   state: ImageState,
   { target }: HardLinkEntry,
   place: Place,
   old: number | undefined,
-): Promise<void> {
+): Promise<void> | undefined {
   const { inodes, tree } = state;
   const { entry } = target.length === 0 ? { entry: undefined } : tree.place(target);
   if (target.length > 0 && entry === undefined)
     throw new EntryRefusal('it is a hard link to what is not there yet');
   const inode = entry === undefined ? ROOT : tree.inodeOf(entry);
   if (inodes.isDirectory(inode)) throw new EntryRefusal('it is a hard link to a directory');
-  if (inode === old) return;
+  if (inode === old) return undefined;
   const fields = inodes.fields(inode);
   const links = readLinks(fields);
   if (links === MOST_LINKS)
     throw new EntryRefusal(
       `what it is a hard link to has ${MOST_LINKS} names, and they are the most`,
     );
-  if (old !== undefined) await removeName(state, old);
-  writeLinks(fields, links + 1);
-  tree.set(place, inode);
+  const enter = (): void => {
+    writeLinks(fields, links + 1);
+    tree.set(place, inode);
+  };
+  if (old !== undefined) return removeName(state, old).then(enter);
+  enter();
+  return undefined;
 }
 
 /** Takes one name from an inode, and everything with the last. */
@@ -114,19 +146,12 @@ async function removeName({ store, inodes, tree }: ImageState, inode: number): P
   inodes.release(inode);
 }
 
-async function writeBlocks(
-  { settings, store }: ImageState,
-  inode: number,
-  entry: Exclude<Entry, HardLinkEntry>,
-  content: Content | undefined,
-): Promise<Placed> {
-  const seed = inodeSeed(inode, settings.checksumSeed);
+function writeBlocks(
+  store: BlockStore,
+  entry: Exclude<Entry, HardLinkEntry | FileEntry>,
+  seed: number,
+): Placed {
   switch (entry.type) {
-    case 'file': {
-      const { size } = entry;
-      const mapped = await writeContent(store, size, content, seed);
-      return { size, flags: INODE_FLAG.extents, ...mapped };
-    }
     case 'symlink': {
       const size = entry.target.length;
       if (size <= LONGEST_FAST_LINK)
@@ -134,8 +159,8 @@ async function writeBlocks(
       const block = Buffer.alloc(store.blockSize);
       block.set(entry.target);
       const blocks = new MappedBlocks(store, seed);
-      await blocks.append(block);
-      return { size, flags: INODE_FLAG.extents, ...(await blocks.end()) };
+      blocks.append(block);
+      return ofFile(size, blocks.end());
     }
     case 'character device':
     case 'block device':
@@ -148,16 +173,16 @@ async function writeBlocks(
 }
 
 /** Writes an inode's fields; of a directory that is there, everything but what is in it. */
-async function describe(
+function describe(
   state: ImageState,
   inode: number,
   entry: Attributes & { readonly type: Exclude<Entry['type'], 'hard link'> },
   placed: Placed,
-): Promise<void> {
+): void {
   const { store, inodes } = state;
   const fields = inodes.fields(inode);
   releaseXattrBlock(store, fields);
-  const xattrBlock = await writeXattrs(state, inode, entry.xattrs);
+  const xattrBlock = writeXattrs(state, inode, entry.xattrs);
   const { mtime } = entry;
   encodeInode(
     {
@@ -182,11 +207,11 @@ async function describe(
 }
 
 /** The block for those that don't fit into the inode, or 0. */
-async function writeXattrs(
+function writeXattrs(
   { settings, store, inodes }: ImageState,
   inode: number,
   xattrs: ReadonlyMap<string, Uint8Array> | undefined,
-): Promise<number> {
+): number {
   if (xattrs === undefined || xattrs.size === 0) {
     inodes.setBody(inode, undefined);
     return 0;

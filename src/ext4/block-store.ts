@@ -30,12 +30,9 @@ export class BlockStore {
   }
 
   /** A block for itself. Returns its number. */
-  async writeBlock(make: Buffer | ((at: number) => Buffer)): Promise<number> {
+  writeBlock(make: Buffer | ((at: number) => Buffer)): number {
     const { start } = this.take(1);
-    await this.output.write(
-      start * this.blockSize,
-      typeof make === 'function' ? make(start) : make,
-    );
+    this.output.write(start * this.blockSize, typeof make === 'function' ? make(start) : make);
     return start;
   }
 
@@ -56,25 +53,23 @@ export class MappedBlocks {
   /** `seed` is the inode's. */
   constructor(store: BlockStore, seed: number) {
     this.#store = store;
-    const writeNode = (node: Buffer): Promise<number> => {
+    const writeNode = (node: Buffer): number => {
       this.#blocks += 1;
       return store.writeBlock(node);
     };
     this.#extents = new ExtentTree(store.blockSize, seed, writeNode, store.nodes);
   }
 
-  /** Whole blocks, which may be used again when it resolves. */
-  async append(bytes: Uint8Array): Promise<void> {
+  /** Whole blocks; takes a copy. */
+  append(bytes: Uint8Array): void {
     const { blockSize, output } = this.#store;
     let done = 0;
     while (done < bytes.length) {
       const { start, length } = this.#store.take((bytes.length - done) / blockSize);
       const end = done + length * blockSize;
       const part = done === 0 && end === bytes.length ? bytes : bytes.subarray(done, end);
-      const written = output.write(start * blockSize, part);
-      if (written !== undefined) await written;
-      const added = this.#extents.add({ logical: this.#logical, physical: start, length });
-      if (added !== undefined) await added;
+      output.write(start * blockSize, part);
+      this.#extents.add({ logical: this.#logical, physical: start, length });
       this.#logical += length;
       this.#blocks += length;
       done = end;
@@ -86,8 +81,8 @@ export class MappedBlocks {
     this.#logical += blocks;
   }
 
-  async end(): Promise<Mapped> {
-    const pointers = await this.#extents.end();
+  end(): Mapped {
+    const pointers = this.#extents.end();
     return { pointers, blocks: this.#blocks };
   }
 }

@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
+import { fail, ok } from '../model/result.ts';
 import { addEntry, addFirstDirectories } from './add-entry.ts';
 import { BlockAllocator } from './block-allocator.ts';
 import { BlockStore } from './block-store.ts';
@@ -33,7 +35,7 @@ export async function createImage(
     const handle = await writing(path, () => open(temporary, 'wx+'));
     const writer = new Ext4Writer(path, temporary, handle, settings.value);
     try {
-      await writer.begin();
+      writer.begin();
     } catch (error) {
       await writer.abandon();
       throw error;
@@ -41,6 +43,8 @@ export async function createImage(
     return writer;
   });
 }
+
+const DONE = ok(undefined);
 
 class Ext4Writer implements ImageWriter {
   readonly #path: string;
@@ -63,42 +67,44 @@ class Ext4Writer implements ImageWriter {
     this.#state = { settings, store, inodes, tree: new Tree(inodes) };
   }
 
-  async begin(): Promise<void> {
-    await addFirstDirectories(this.#state);
+  begin(): void {
+    addFirstDirectories(this.#state);
   }
 
-  add(entry: Entry, content?: Content): Promise<Result<void>> {
-    return this.#run(async () => {
-      try {
-        await addEntry(this.#state, entry, content);
-      } catch (error) {
-        if (!(error instanceof EntryRefusal)) throw error;
-        throw new Refusal({
-          reason: 'entry-refused',
-          image: this.#path,
-          entry: printable(entry.path),
-          detail: error.detail,
-        });
-      }
-    });
+  async add(entry: Entry, content?: Content): Promise<Result<void>> {
+    return this.addNow(entry, content);
+  }
+
+  addNow(entry: Entry, content?: Content): Result<void> | Promise<Result<void>> {
+    this.#begin();
+    try {
+      const added = addEntry(this.#state, entry, content);
+      if (added !== undefined) return this.#added(added, entry);
+    } catch (error) {
+      return this.#refused(error, entry);
+    }
+    this.#stage = 'ready';
+    return DONE;
   }
 
   async finish(): Promise<Result<Finished>> {
-    const finished = await this.#run(async () => {
-      const written = await finishImage(this.#state);
+    this.#begin();
+    let written: Finished;
+    try {
+      written = await finishImage(this.#state);
       await writing(this.#path, async () => {
         await this.#handle.truncate(written.size);
         await this.#handle.sync();
         await rename(this.#temporary, this.#path);
       });
-      return written;
-    });
-    if (!finished.ok) return finished;
+    } catch (error) {
+      return this.#refused(error);
+    }
     this.#stage = 'ended';
     await this.#handle.close();
     return attempt(async () => {
       await writing(this.#path, () => syncDirectory(dirname(this.#path)));
-      return finished.value;
+      return written;
     });
   }
 
@@ -111,34 +117,43 @@ class Ext4Writer implements ImageWriter {
     await rm(this.#temporary, { force: true });
   }
 
-  async #run<T>(work: () => Promise<T>): Promise<Result<T>> {
+  #begin(): void {
     if (this.#stage !== 'ready') throw new Error(`an image's writer is used while ${this.#stage}`);
     this.#stage = 'busy';
-    let next: 'ready' | 'failed' = 'failed';
-    try {
-      const result = await attempt(async () => {
-        try {
-          return await work();
-        } catch (error) {
-          if (error instanceof NoRoom) throw this.#noSpace(error);
-          throw error;
-        }
-      });
-      if (result.ok) next = 'ready';
-      return result;
-    } finally {
-      this.#stage = next;
-    }
   }
 
-  #noSpace({ needed }: NoRoom): Refusal {
+  async #added(added: Promise<void>, entry: Entry): Promise<Result<void>> {
+    try {
+      await added;
+    } catch (error) {
+      return this.#refused(error, entry);
+    }
+    this.#stage = 'ready';
+    return DONE;
+  }
+
+  /** What ended the work, as a failure; throws what is none. `entry` is what was being added. */
+  #refused(error: unknown, entry?: Entry): Result<never> {
+    this.#stage = 'failed';
+    if (error instanceof Refusal) return fail(error.failure);
+    if (error instanceof NoRoom) return fail(this.#noSpace(error));
+    if (!(error instanceof EntryRefusal) || entry === undefined) throw error;
+    return fail({
+      reason: 'entry-refused',
+      image: this.#path,
+      entry: printable(entry.path),
+      detail: error.detail,
+    });
+  }
+
+  #noSpace({ needed }: NoRoom): Failure {
     const { size } = this.#state.settings;
-    return new Refusal({
+    return {
       reason: 'no-space',
       where: this.#path,
       ...(needed === undefined ? {} : { needed }),
       ...(size === 'auto' ? {} : { available: size }),
-    });
+    };
   }
 }
 

@@ -61,9 +61,9 @@ export async function writeDirectory(
   const blocks = new MappedBlocks(store, directory.seed);
   const size =
     index === undefined
-      ? await writeList(blocks, directory, blockSize)
-      : await writeIndexed(blocks, directory, index, blockSize);
-  return { ...(await blocks.end()), size, indexed: index !== undefined };
+      ? await writeList(store, blocks, directory)
+      : await writeIndexed(store, blocks, directory, index);
+  return { ...blocks.end(), size, indexed: index !== undefined };
 }
 
 const DOTS_LENGTH = 24;
@@ -71,9 +71,9 @@ const DOTS_LENGTH = 24;
 const MOST_INDEXED = 2 ** 22;
 
 async function writeList(
+  { blockSize, output }: BlockStore,
   blocks: MappedBlocks,
   directory: Directory,
-  blockSize: number,
 ): Promise<number> {
   const { inode, parent, seed, names, look, least = 1 } = directory;
   const listed = INODE_TYPE.directory.listed;
@@ -82,8 +82,9 @@ async function writeList(
   list.add({ name: DOT_DOT, inode: parent, listed });
   let written = 0;
   const finish = async (): Promise<void> => {
-    await blocks.append(list.finish(seed));
+    blocks.append(list.finish(seed));
     written += 1;
+    await output.room();
   };
   for (const name of names) {
     if (list.add(look(name))) continue;
@@ -149,17 +150,17 @@ function planIndex(
 }
 
 async function writeIndexed(
+  { blockSize, output }: BlockStore,
   blocks: MappedBlocks,
   { inode, parent, seed, look }: Directory,
   { names, starts, items, nodes }: IndexPlan,
-  blockSize: number,
 ): Promise<number> {
   const perNode = nodeCapacity(blockSize);
   const groups = Array.from({ length: nodes }, (_, i) =>
     items.slice(i * perNode, (i + 1) * perNode),
   );
   const above = groups.map((group, i) => ({ hash: group[0]?.hash ?? 0, block: 1 + i }));
-  await blocks.append(
+  blocks.append(
     encodeIndexRoot(
       blockSize,
       { inode, parent, directoryType: INODE_TYPE.directory.listed },
@@ -168,11 +169,12 @@ async function writeIndexed(
       seed,
     ),
   );
-  for (const group of groups) await blocks.append(encodeIndexNode(blockSize, group, seed));
+  for (const group of groups) blocks.append(encodeIndexNode(blockSize, group, seed));
   const list = new ListBlock(blockSize);
   for (const [i, start] of starts.entries()) {
     for (const name of names.subarray(start, starts[i + 1])) list.add(look(name));
-    await blocks.append(list.finish(seed));
+    blocks.append(list.finish(seed));
+    await output.room();
   }
   return (1 + nodes + starts.length) * blockSize;
 }

@@ -25,7 +25,7 @@ export class ExtentTree {
   readonly #blockSize: number;
   readonly #seed: number;
   /** Writes a block of its own for a node, and tells where it is. */
-  readonly #writeNode: (node: Buffer) => Promise<number>;
+  readonly #writeNode: (node: Buffer) => number;
   readonly #levels: TreeNode[];
   #top = 0;
   #last: Extent | undefined;
@@ -34,7 +34,7 @@ export class ExtentTree {
   constructor(
     blockSize: number,
     seed: number,
-    writeNode: (node: Buffer) => Promise<number>,
+    writeNode: (node: Buffer) => number,
     levels: TreeNode[] = [],
   ) {
     this.#blockSize = blockSize;
@@ -44,7 +44,7 @@ export class ExtentTree {
   }
 
   /** Behind all that were added before. */
-  add(extent: Extent): Promise<void> | undefined {
+  add(extent: Extent): void {
     const last = this.#last;
     if (
       last !== undefined &&
@@ -53,19 +53,19 @@ export class ExtentTree {
       last.length + extent.length <= EXTENT.longest
     ) {
       this.#last = { ...last, length: last.length + extent.length };
-      return undefined;
+      return;
     }
     this.#last = extent;
-    return last === undefined ? undefined : this.#addToLeaf(last);
+    if (last !== undefined) this.#addToLeaf(last);
   }
 
   /** What the inode holds: the root. */
-  async end(): Promise<Buffer> {
-    if (this.#last !== undefined) await this.#addToLeaf(this.#last);
+  end(): Buffer {
+    if (this.#last !== undefined) this.#addToLeaf(this.#last);
     const root = Buffer.alloc(POINTERS.length);
     let depth = 0;
     while (depth < this.#top || this.#level(depth).count > ROOT_ITEMS) {
-      await this.#flush(depth);
+      this.#flush(depth);
       depth += 1;
     }
     const level = this.#level(depth);
@@ -78,11 +78,11 @@ export class ExtentTree {
     return root;
   }
 
-  async #addToLeaf(extent: Extent): Promise<void> {
+  #addToLeaf(extent: Extent): void {
     let { logical, physical, length } = extent;
     while (length > 0) {
       const part = Math.min(length, EXTENT.longest);
-      const leaf = await this.#room(0);
+      const leaf = this.#room(0);
       writeExtent(leaf.bytes, leaf.count, { logical, physical, length: part });
       leaf.count += 1;
       logical += part;
@@ -92,12 +92,12 @@ export class ExtentTree {
   }
 
   /** A node of that level with room for one more. */
-  async #room(depth: number): Promise<TreeNode> {
-    if (this.#level(depth).count === itemsIn(this.#blockSize)) await this.#flush(depth);
+  #room(depth: number): TreeNode {
+    if (this.#level(depth).count === itemsIn(this.#blockSize)) this.#flush(depth);
     return this.#level(depth);
   }
 
-  async #flush(depth: number): Promise<void> {
+  #flush(depth: number): void {
     const level = this.#level(depth);
     writeExtentHeader(level.bytes, {
       count: level.count,
@@ -106,9 +106,9 @@ export class ExtentTree {
     });
     sealExtentBlock(level.bytes, this.#seed);
     const logical = level.bytes.readUInt32LE(EXTENT.header);
-    const child = await this.#writeNode(level.bytes);
+    const child = this.#writeNode(level.bytes);
     this.#top = Math.max(this.#top, depth + 1);
-    const above = await this.#room(depth + 1);
+    const above = this.#room(depth + 1);
     writeExtentIndex(above.bytes, above.count, { logical, child });
     above.count += 1;
     level.bytes.fill(0);

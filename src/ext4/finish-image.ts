@@ -56,9 +56,9 @@ export async function finishImage(state: ImageState): Promise<Finished> {
   const orphans =
     orphanInode === undefined || plan.orphans === undefined
       ? undefined
-      : await writeOrphanFile(state, plan.orphans, orphanInode);
+      : writeOrphanFile(state, plan.orphans, orphanInode);
   if (orphanInode !== undefined && orphans === undefined) inodes.release(orphanInode);
-  const journal = await writeJournal(state, plan);
+  const journal = writeJournal(state, plan);
   await writeReservedList(state, plan);
   const features = new Set<Feature>(settings.features);
   if (journal === undefined) features.delete('has_journal');
@@ -89,10 +89,13 @@ function planImage({ settings, store: { allocator, blockSize }, inodes }: ImageS
 }
 
 async function writeDirectories(state: ImageState): Promise<void> {
-  const { inodes } = state;
+  const { store, inodes } = state;
   const last = inodes.last;
   for (let inode = ROOT; inode <= last; inode += 1)
-    if (inodes.isUsed(inode) && inodes.isDirectory(inode)) await writeOneDirectory(state, inode);
+    if (inodes.isUsed(inode) && inodes.isDirectory(inode)) {
+      await writeOneDirectory(state, inode);
+      await store.output.room();
+    }
 }
 
 async function writeOneDirectory(state: ImageState, inode: number): Promise<void> {
@@ -147,27 +150,31 @@ function recordDirectory(
 async function clearFree({ allocator, output, blockSize }: BlockStore): Promise<void> {
   for (const { start, length } of allocator.free) {
     const end = (start + length) * blockSize;
-    for (let at = start * blockSize; at < end; at += ZEROS.length)
-      await output.write(at, ZEROS.subarray(0, Math.min(ZEROS.length, end - at)));
+    for (let at = start * blockSize; at < end; at += ZEROS.length) {
+      output.write(at, ZEROS.subarray(0, Math.min(ZEROS.length, end - at)));
+      await output.room();
+    }
   }
 }
 
 /** The inode's number. The list is empty. */
-async function writeOrphanFile(
+function writeOrphanFile(
   { settings, store, inodes }: ImageState,
   { start, length }: Run,
   inode: number,
-): Promise<number> {
+): number {
   const { blockSize, output } = store;
   const seed = inodeSeed(inode, settings.checksumSeed);
   for (let at = start; at < start + length; at += 1)
-    await output.write(at * blockSize, encodeOrphanBlock(blockSize, at, seed));
+    output.write(at * blockSize, encodeOrphanBlock(blockSize, at, seed));
   // One extent: there is no node to be written.
-  const extents = new ExtentTree(blockSize, seed, () => Promise.reject(new Error('a node of one')));
-  await extents.add({ logical: 0, physical: start, length });
+  const extents = new ExtentTree(blockSize, seed, () => {
+    throw new Error('a node of one');
+  });
+  extents.add({ logical: 0, physical: start, length });
   writeSystemFile(inodes.fields(inode), settings.epoch, {
     size: length * blockSize,
-    pointers: await extents.end(),
+    pointers: extents.end(),
     sectors: sectorsOf(length, blockSize),
     flags: INODE_FLAG.extents,
   });
@@ -180,35 +187,35 @@ interface Journal {
 }
 
 /** All of it but its first block is a hole of the image's file. */
-async function writeJournal(
+function writeJournal(
   { settings, store, inodes }: ImageState,
   { journal: runs, journalNodes }: Plan,
-): Promise<Journal | undefined> {
+): Journal | undefined {
   const [first] = runs;
   if (first === undefined) return undefined;
   const { blockSize } = store;
   const blocks = runs.reduce((sum, run) => sum + run.length, 0);
   const seed = inodeSeed(JOURNAL_INODE, settings.checksumSeed);
   const nodes = journalNodes.values();
-  const extents = new ExtentTree(blockSize, seed, async (node) => {
+  const extents = new ExtentTree(blockSize, seed, (node) => {
     const { value: at } = nodes.next();
     if (at === undefined) throw new Error('the journal has more extents than planned');
-    await store.output.write(at * blockSize, node);
+    store.output.write(at * blockSize, node);
     return at;
   });
   let logical = 0;
   for (const { start, length } of runs) {
-    await extents.add({ logical, physical: start, length });
+    extents.add({ logical, physical: start, length });
     logical += length;
   }
-  const pointers = await extents.end();
+  const pointers = extents.end();
   const size = blocks * blockSize;
   writeSystemFile(inodes.fields(JOURNAL_INODE), settings.epoch, {
     ...{ size, pointers, flags: INODE_FLAG.extents },
     sectors: sectorsOf(blocks + journalNodes.length, blockSize),
   });
   const superblock = encodeJournalSuperblock(blockSize, blocks, settings.uuid);
-  await store.output.write(first.start * blockSize, superblock);
+  store.output.write(first.start * blockSize, superblock);
   return { pointers, size };
 }
 
@@ -236,9 +243,10 @@ async function writeReservedList(
     copies.forEach((group, at) =>
       inCopies.writeUInt32LE(block + group * geometry.blocksPerGroup, at * 4),
     );
-    await output.write(block * blockSize, inCopies);
+    output.write(block * blockSize, inCopies);
+    await output.room();
   }
-  await output.write(reservedList * blockSize, list);
+  output.write(reservedList * blockSize, list);
   const pointers = Buffer.alloc(POINTERS.length);
   pointers.writeUInt32LE(reservedList, DOUBLY_INDIRECT * 4);
   writeSystemFile(inodes.fields(RESIZE_INODE), epoch, {

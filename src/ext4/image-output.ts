@@ -2,25 +2,29 @@ import type { FileHandle } from 'node:fs/promises';
 import { refusalOf, writing } from './refusal.ts';
 
 const BUFFER = 1024 * 1024;
+/** Full buffers that wait or are written while one is filled. */
 const BUFFERS = 3;
 
-interface Write {
+interface Full {
+  readonly buffer: Buffer;
   readonly start: number;
-  readonly end: number;
-  readonly done: Promise<void>;
+  readonly length: number;
 }
 
 /**
- * The file that is written: mostly in order, so what is given is gathered into large writes, of which two may be under
- * way while the next is filled. Throws a `Refusal` where the file can't be written.
+ * The file that is written: mostly in order, so what is given is gathered into large writes, which go on while the
+ * next is filled. One after the other: Linux lets one write at a time into a file, and who waits for it takes a
+ * processor to do so. Throws a `Refusal` where the file can't be written.
  */
 export class ImageOutput {
   readonly #handle: FileHandle;
   readonly #path: string;
-  readonly #idle: Buffer[] = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafeSlow(BUFFER));
-  /** In the order of their beginning; each gives its buffer back. */
-  readonly #underWay: Write[] = [];
+  readonly #idle: Buffer[] = [];
+  /** In their order; the first is being written. */
+  readonly #full: Full[] = [];
   #failed: { readonly error: unknown } | undefined;
+  #isWriting = false;
+  #written: (() => void) | undefined;
   #buffer: Buffer | undefined;
   #start = 0;
   #length = 0;
@@ -31,20 +35,32 @@ export class ImageOutput {
     this.#path = path;
   }
 
-  /** `bytes` may be used again once it resolves, which it does at once (with nothing to wait for) mostly. */
-  write(offset: number, bytes: Uint8Array): Promise<void> | undefined {
+  /** Takes a copy: nothing is waited for, so `room` is to be asked now and then. */
+  write(offset: number, bytes: Uint8Array): void {
     if (offset !== this.#start + this.#length) this.#send();
-    if (this.#buffer === undefined || this.#length + bytes.length > BUFFER)
-      return this.#writeSlowly(offset, bytes);
-    this.#place(offset, bytes);
-    return undefined;
+    let done = 0;
+    while (done < bytes.length) {
+      const length = Math.min(BUFFER - this.#length, bytes.length - done);
+      this.#buffer ??= this.#idle.pop() ?? Buffer.allocUnsafeSlow(BUFFER);
+      if (this.#length === 0) this.#start = offset + done;
+      const part = length === bytes.length ? bytes : bytes.subarray(done, done + length);
+      this.#buffer.set(part, this.#length);
+      this.#length += length;
+      done += length;
+      if (this.#length === BUFFER) this.#send();
+    }
   }
 
-  /** Everything that was written is then in the file. */
+  /** What to wait for before more is given, where memory would grow otherwise; it tells too that a write failed. */
+  room(): Promise<void> | undefined {
+    if (this.#full.length < BUFFERS && this.#failed === undefined) return undefined;
+    return this.#wait(BUFFERS - 1);
+  }
+
+  /** Everything that was given is then in the file. */
   async flush(): Promise<void> {
     this.#send();
-    while (this.#underWay.length > 0) await this.#underWay.shift()?.done;
-    this.#check();
+    await this.#wait(0);
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
@@ -54,64 +70,41 @@ export class ImageOutput {
     return bytes;
   }
 
-  async #writeSlowly(offset: number, bytes: Uint8Array): Promise<void> {
-    let done = 0;
-    while (done < bytes.length) {
-      if (this.#length === BUFFER) this.#send();
-      if (this.#buffer === undefined) await this.#takeBuffer();
-      const length = Math.min(BUFFER - this.#length, bytes.length - done);
-      this.#place(offset + done, bytes.subarray(done, done + length));
-      done += length;
-    }
+  async #wait(most: number): Promise<void> {
+    while (this.#full.length > most)
+      await new Promise<void>((resolve) => {
+        this.#written = resolve;
+      });
+    if (this.#failed !== undefined) throw refusalOf(this.#failed.error, this.#path);
   }
 
-  #place(offset: number, bytes: Uint8Array): void {
-    if (this.#length === 0) this.#start = offset;
-    this.#buffer?.set(bytes, this.#length);
-    this.#length += bytes.length;
-  }
-
-  async #takeBuffer(): Promise<void> {
-    while (this.#idle.length === 0) await this.#underWay.shift()?.done;
-    this.#check();
-    this.#buffer = this.#idle.pop();
-  }
-
-  /** Begins to write what is gathered. */
+  /** What is gathered is next to be written. */
   #send(): void {
     const buffer = this.#buffer;
     if (buffer === undefined || this.#length === 0) return;
-    const [start, end] = [this.#start, this.#start + this.#length];
-    // The system may do two writes in any order: what was written here before must be there first.
-    const before = this.#underWay
-      .filter((write) => write.start < end && start < write.end)
-      .map((write) => write.done);
-    const done = this.#writeOut(buffer, start, end - start, before);
-    this.#underWay.push({ start, end, done });
+    this.#full.push({ buffer, start: this.#start, length: this.#length });
+    if (!this.#isWriting) void this.#writeOut();
     this.#buffer = undefined;
     this.#length = 0;
   }
 
-  /** Never rejects: what failed is told by `#check`. */
-  async #writeOut(
-    buffer: Buffer,
-    start: number,
-    length: number,
-    before: readonly Promise<void>[],
-  ): Promise<void> {
-    try {
-      await Promise.all(before);
-      let done = 0;
-      while (done < length)
-        done += (await this.#handle.write(buffer, done, length - done, start + done)).bytesWritten;
-    } catch (error) {
-      this.#failed ??= { error };
+  /** Never rejects: what failed is told by `#wait`. */
+  async #writeOut(): Promise<void> {
+    this.#isWriting = true;
+    for (let next = this.#full[0]; next !== undefined; next = this.#full[0]) {
+      const { buffer, start, length } = next;
+      try {
+        let done = 0;
+        while (done < length && this.#failed === undefined)
+          done += (await this.#handle.write(buffer, done, length - done, start + done))
+            .bytesWritten;
+      } catch (error) {
+        this.#failed ??= { error };
+      }
+      this.#idle.push(buffer);
+      this.#full.shift();
+      this.#written?.();
     }
-    this.#idle.push(buffer);
-  }
-
-  #check(): void {
-    const failed = this.#failed;
-    if (failed !== undefined) throw refusalOf(failed.error, this.#path);
+    this.#isWriting = false;
   }
 }

@@ -9,6 +9,8 @@ import type { Content, Entry } from './entry.ts';
 export interface ImageWriter {
   /** Resolves once the content is written; calls must not overlap. After a failure only `abandon` may be called. */
   add(entry: Entry, content?: Content): Promise<Result<void>>;
+  /** The same, with no promise where there is nothing to wait for: most entries whose content is in memory. */
+  addNow(entry: Entry, content?: Content): Result<void> | Promise<Result<void>>;
   /** Writes what was kept in memory, syncs the file and gives it its name. */
   finish(): Promise<Result<Finished>>;
   /** Removes what was written so far. Idempotent; does nothing after `finish` succeeded. */

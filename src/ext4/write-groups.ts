@@ -48,7 +48,8 @@ export async function writeGroups(
     if (!geometry.hasSuperblock(group)) continue;
     // The first is at byte 1024 whatever the size of blocks, and last: without it nothing is a file system.
     const at = group === 0 ? SUPERBLOCK.at : geometry.startOf(group) * geometry.blockSize;
-    await store.output.write(at, encodeSuperblock(fields, group));
+    store.output.write(at, encodeSuperblock(fields, group));
+    await store.output.room();
   }
 }
 
@@ -73,7 +74,8 @@ async function writeTables({ settings, store, inodes }: ImageState, plan: Plan):
         sealInode(bytes, inode + i, checksumSeed);
       }
       const at = (plan.inodeTables[group] ?? 0) + (inode - first) / inBlock;
-      await output.write(at * blockSize, block);
+      output.write(at * blockSize, block);
+      await output.room();
     }
   }
 }
@@ -88,8 +90,9 @@ async function writeBitmaps(state: ImageState, plan: Plan): Promise<GroupDescrip
     const inodes = inodeBitmap(state, plan, group);
     const blockBitmapAt = plan.blockBitmaps[group] ?? 0;
     const inodeBitmapAt = plan.inodeBitmaps[group] ?? 0;
-    if (blocks.bitmap !== undefined) await output.write(blockBitmapAt * blockSize, blocks.bitmap);
-    if (inodes.bitmap !== undefined) await output.write(inodeBitmapAt * blockSize, inodes.bitmap);
+    if (blocks.bitmap !== undefined) output.write(blockBitmapAt * blockSize, blocks.bitmap);
+    if (inodes.bitmap !== undefined) output.write(inodeBitmapAt * blockSize, inodes.bitmap);
+    await output.room();
     const sum = (bitmap: Buffer | undefined, bits: number): number =>
       bitmap === undefined ? 0 : crc32c(checksumSeed, bitmap.subarray(0, bits / 8));
     descriptors.push({
@@ -195,10 +198,8 @@ async function writeDescriptors(
     const behind = geometry.startOf(group) + (geometry.hasSuperblock(group) ? 1 : 0);
     const own = geometry.metaBlockIn(group);
     if (own !== undefined)
-      await output.write(
-        behind * blockSize,
-        table.subarray(own * blockSize, (own + 1) * blockSize),
-      );
-    else if (geometry.hasSuperblock(group)) await output.write(behind * blockSize, common);
+      output.write(behind * blockSize, table.subarray(own * blockSize, (own + 1) * blockSize));
+    else if (geometry.hasSuperblock(group)) output.write(behind * blockSize, common);
+    await output.room();
   }
 }

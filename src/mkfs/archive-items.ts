@@ -1,13 +1,13 @@
-import type { Attributes, Content, Entry, Timestamp } from '../ext4/entry.ts';
+import type { Content, Entry, Timestamp } from '../ext4/entry.ts';
 import type { Report } from '../model/event.ts';
 import { CompressionError } from '../oci/compression-error.ts';
 import { decompress } from '../oci/decompress.ts';
 import type { TarEntry } from '../oci/tar/reader.ts';
-import { readTar } from '../oci/tar/reader.ts';
+import { TarReader } from '../oci/tar/reader.ts';
 import { TarError } from '../oci/tar/tar-error.ts';
 import { isAbsolute, memberPath } from './member-path.ts';
 import { printable, TreeError } from './tree-error.ts';
-import type { TreeItem } from './tree-item.ts';
+import type { TreeItem, TreeReader } from './tree-reader.ts';
 
 export interface ArchiveOptions {
   /** As it was given: for messages. */
@@ -23,29 +23,67 @@ export interface ArchiveOptions {
  * no extraction brings them back, and they differ from one archive of a tree to the next. Throws a `TreeError` on
  * what is wrong with the archive, and what the source throws.
  */
-export async function* archiveItems(
+export function archiveItems(
   source: AsyncIterable<Uint8Array>,
   options: ArchiveOptions,
   report: Report,
-): AsyncGenerator<TreeItem, void> {
-  const { input } = options;
-  const warn = warner(input, report);
-  const directories = new Set<string>(['']);
-  try {
-    for await (const member of readTar(refuseEmpty(decompress(source), input))) {
-      if (isAbsolute(member.name)) warn('names that begin with a slash are taken without it');
-      const path = pathOf(member, member.name, input);
-      yield* impliedParents(path, directories, options.implied);
-      if (member.unknown.length > 0)
-        warn(
-          `access control lists that name nobody by number are left out, such as that of ${printable(path)}; make the archive with --numeric-owner`,
-        );
-      const entry = entryOf(member, path, options);
-      if (entry.type === 'directory') directories.add(latin1(path));
-      yield entry.type === 'file' ? { entry, content: contentOf(member, input) } : { entry };
+): TreeReader {
+  return new ArchiveItems(source, options, report);
+}
+
+class ArchiveItems implements TreeReader {
+  readonly #tar: TarReader;
+  readonly #options: ArchiveOptions;
+  readonly #warn: (detail: string) => void;
+  readonly #directories = new Set<string>(['']);
+  /** What comes before another member is read. */
+  readonly #ready: TreeItem[] = [];
+
+  constructor(source: AsyncIterable<Uint8Array>, options: ArchiveOptions, report: Report) {
+    this.#tar = new TarReader(refuseEmpty(decompress(source), options.input));
+    this.#options = options;
+    this.#warn = warner(options.input, report);
+  }
+
+  next(): TreeItem | undefined | Promise<TreeItem | undefined> {
+    const ready = this.#ready.shift();
+    if (ready !== undefined) return ready;
+    try {
+      const member = this.#tar.next();
+      return member instanceof Promise ? this.#later(member) : this.#item(member);
+    } catch (error) {
+      throw translate(error, this.#options.input);
     }
-  } catch (error) {
-    throw translate(error, input);
+  }
+
+  close(): Promise<void> {
+    return this.#tar.close();
+  }
+
+  async #later(coming: Promise<TarEntry | undefined>): Promise<TreeItem | undefined> {
+    try {
+      return this.#item(await coming);
+    } catch (error) {
+      throw translate(error, this.#options.input);
+    }
+  }
+
+  #item(member: TarEntry | undefined): TreeItem | undefined {
+    if (member === undefined) return undefined;
+    const { input, implied } = this.#options;
+    if (isAbsolute(member.name)) this.#warn('names that begin with a slash are taken without it');
+    const path = pathOf(member, member.name, input);
+    if (member.unknown.length > 0)
+      this.#warn(
+        `access control lists that name nobody by number are left out, such as that of ${printable(path)}; make the archive with --numeric-owner`,
+      );
+    const entry = entryOf(member, path, this.#options);
+    const item = entry.type === 'file' ? { entry, content: contentOf(member, input) } : { entry };
+    this.#ready.push(...impliedParents(path, this.#directories, implied));
+    if (entry.type === 'directory') this.#directories.add(latin1(path));
+    if (this.#ready.length === 0) return item;
+    this.#ready.push(item);
+    return this.#ready.shift();
   }
 }
 
@@ -81,26 +119,25 @@ export function translate(error: unknown, input: string): unknown {
 }
 
 function entryOf(member: TarEntry, path: Uint8Array, options: ArchiveOptions): Entry {
-  const { mode, uid, gid, mtime, major, minor } = member;
-  const attributes: Attributes = {
-    ...{ mode, uid, gid, mtime },
-    ...(options.xattrs && member.xattrs.size > 0 ? { xattrs: member.xattrs } : {}),
-  };
-  switch (member.type) {
+  const { type, mode, uid, gid, mtime, size, major, minor } = member;
+  const xattrs = options.xattrs ? member.xattrs : NO_XATTRS;
+  switch (type) {
     case 'file':
-      return { type: 'file', path, ...attributes, size: member.size };
+      return { type, path, mode, uid, gid, mtime, xattrs, size };
     case 'hard link':
-      return { type: 'hard link', path, target: pathOf(member, member.linkTarget, options.input) };
+      return { type, path, target: pathOf(member, member.linkTarget, options.input) };
     case 'symlink':
-      return { type: 'symlink', path, ...attributes, mode: 0o777, target: member.linkTarget };
+      return { type, path, mode: 0o777, uid, gid, mtime, xattrs, target: member.linkTarget };
     case 'character device':
     case 'block device':
-      return { type: member.type, path, ...attributes, major, minor };
+      return { type, path, mode, uid, gid, mtime, xattrs, major, minor };
     case 'directory':
     case 'fifo':
-      return { type: member.type, path, ...attributes };
+      return { type, path, mode, uid, gid, mtime, xattrs };
   }
 }
+
+const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
 function pathOf(member: TarEntry, name: Uint8Array, input: string): Uint8Array {
   const path = memberPath(name);

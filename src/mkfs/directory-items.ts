@@ -9,13 +9,13 @@ import {
   readSync,
 } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Attributes, Content } from '../ext4/entry.ts';
+import type { Attributes, Content, Entry, Timestamp } from '../ext4/entry.ts';
 import { errorCode, fileFailure } from '../model/file-failure.ts';
 import type { TreeXattrs } from '../tools/getfattr.ts';
 import { readChunks } from './read-chunks.ts';
 import { SortedNames } from './sorted-names.ts';
 import { printable, TreeError } from './tree-error.ts';
-import type { TreeItem } from './tree-item.ts';
+import type { TreeItem, TreeReader } from './tree-reader.ts';
 
 /** Bytes up to which a file is read at once, into a buffer that all of them share. */
 const AT_ONCE = 1024 * 1024;
@@ -28,22 +28,19 @@ const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
  * below it are part of it. Everything is read by synchronous calls, as small files are most of any tree. Throws a
  * `TreeError`: on what may not be read, and on files that change while they are read.
  */
-export async function* directoryItems(
-  root: string,
-  xattrs: TreeXattrs,
-): AsyncGenerator<TreeItem, void> {
-  const walk = new Walk(root, xattrs);
-  let turn = performance.now() + TURN;
-  for (const item of walk.items()) {
-    yield item;
-    if (performance.now() < turn) continue;
-    await nextTurn();
-    turn = performance.now() + TURN;
-  }
+export function directoryItems(root: string, xattrs: TreeXattrs): TreeReader {
+  return new Walk(root, xattrs);
+}
+
+/** A directory that is being read: how its entries' paths begin, and which name is next. */
+interface Level {
+  readonly prefix: string;
+  readonly names: SortedNames;
+  next: number;
 }
 
 /** Names and paths are latin1 strings, a character a byte: shorter in memory than buffers, and in order by themselves. */
-class Walk {
+class Walk implements TreeReader {
   readonly #root: string;
   /** The root's path in latin1, with a slash. */
   readonly #base: string;
@@ -51,6 +48,12 @@ class Walk {
   readonly #buffer = Buffer.allocUnsafeSlow(AT_ONCE + 1);
   /** Of files with several names: the first one's path by device and inode, and how many names are to come. */
   readonly #links = new Map<string, { readonly path: string; left: bigint }>();
+  /** An own stack: a tree may be deeper than calls can be nested. */
+  readonly #levels: Level[] = [];
+  /** Whose entries come next. */
+  #directory: string | undefined;
+  #hasBegun = false;
+  #turn = performance.now() + TURN;
 
   constructor(root: string, xattrs: TreeXattrs) {
     this.#root = root;
@@ -58,59 +61,95 @@ class Walk {
     this.#xattrs = xattrs;
   }
 
-  *items(): Generator<TreeItem, void> {
-    yield { entry: { ...this.#attributes('', this.#lstat('')), type: 'directory', path: EMPTY } };
-    // An own stack: a tree may be deeper than generators can be nested.
-    const stack: { readonly prefix: string; readonly names: SortedNames; next: number }[] = [
-      { prefix: '', names: this.#list(''), next: 0 },
-    ];
-    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-      const name = top.names.at(top.next++);
-      if (name === undefined) {
-        stack.pop();
-        continue;
-      }
-      const path = top.prefix + name;
-      const item = this.#item(path);
-      yield item;
-      if (item.entry.type === 'directory')
-        stack.push({ prefix: `${path}/`, names: this.#list(path), next: 0 });
+  next(): TreeItem | undefined | Promise<TreeItem | undefined> {
+    const now = performance.now();
+    if (now < this.#turn) return this.#next();
+    this.#turn = now + TURN;
+    return nextTurn().then(() => this.#next());
+  }
+
+  close(): Promise<void> {
+    this.#hasBegun = true;
+    this.#directory = undefined;
+    this.#levels.length = 0;
+    return Promise.resolve();
+  }
+
+  #next(): TreeItem | undefined {
+    if (!this.#hasBegun) {
+      this.#hasBegun = true;
+      this.#directory = '';
+      return {
+        entry: entryOf('directory', EMPTY, this.#attributes('', this.#lstat('', this.#full('')))),
+      };
     }
+    if (this.#directory !== undefined) this.#enter(this.#directory);
+    for (let level = this.#levels.at(-1); level !== undefined; level = this.#levels.at(-1)) {
+      const name = level.names.at(level.next++);
+      if (name !== undefined) return this.#item(level.prefix + name);
+      this.#levels.pop();
+    }
+    return undefined;
+  }
+
+  #enter(path: string): void {
+    this.#directory = undefined;
+    this.#levels.push({
+      prefix: path === '' ? '' : `${path}/`,
+      names: this.#list(path),
+      next: 0,
+    });
   }
 
   #item(path: string): TreeItem {
-    const stats = this.#lstat(path);
+    const full = this.#full(path);
+    const stats = this.#lstat(path, full);
     const bytes = Buffer.from(path, 'latin1');
-    if (stats.nlink > 1n && !stats.isDirectory()) {
+    const kind = Number(stats.mode) & constants.S_IFMT;
+    if (kind === constants.S_IFDIR) {
+      this.#directory = path;
+      return { entry: entryOf('directory', bytes, this.#attributes(path, stats)) };
+    }
+    if (stats.nlink > 1n) {
       const first = this.#linkTo(path, stats);
       if (first !== undefined)
         return {
           entry: { type: 'hard link', path: bytes, target: Buffer.from(first, 'latin1') },
         };
     }
-    const common = { path: bytes, ...this.#attributes(path, stats) };
-    if (stats.isFile()) {
-      const size = Number(stats.size);
-      const content = size > AT_ONCE ? this.#stream(path, stats) : this.#read(path, stats);
-      return { entry: { ...common, type: 'file', size }, content };
+    const attributes = this.#attributes(path, stats);
+    switch (kind) {
+      case constants.S_IFREG: {
+        const size = Number(stats.size);
+        const { mode, uid, gid, mtime, xattrs } = attributes;
+        const content = size > AT_ONCE ? this.#stream(path, stats) : this.#read(path, full, stats);
+        return {
+          entry: { type: 'file', path: bytes, mode, uid, gid, mtime, xattrs, size },
+          content,
+        };
+      }
+      case constants.S_IFLNK: {
+        const target = this.#try(path, () => readlinkSync(full, { encoding: 'buffer' }));
+        return { entry: { ...entryOf('symlink', bytes, attributes), target } };
+      }
+      case constants.S_IFIFO:
+        return { entry: entryOf('fifo', bytes, attributes) };
+      case constants.S_IFSOCK:
+        return { entry: entryOf('socket', bytes, attributes) };
+      default: {
+        const type = kind === constants.S_IFBLK ? 'block device' : 'character device';
+        return { entry: { ...entryOf(type, bytes, attributes), ...deviceNumbers(stats.rdev) } };
+      }
     }
-    if (stats.isDirectory()) return { entry: { ...common, type: 'directory' } };
-    if (stats.isSymbolicLink())
-      return { entry: { ...common, type: 'symlink', target: this.#target(path) } };
-    if (stats.isFIFO()) return { entry: { ...common, type: 'fifo' } };
-    if (stats.isSocket()) return { entry: { ...common, type: 'socket' } };
-    const type = stats.isBlockDevice() ? 'block device' : 'character device';
-    return { entry: { ...common, type, ...deviceNumbers(stats.rdev) } };
   }
 
-  #attributes(path: string, stats: BigIntStats): Attributes {
-    const xattrs = this.#xattrs.get(path);
+  #attributes(path: string, stats: BigIntStats): KnownAttributes {
     return {
-      mode: Number(stats.mode & 0o7777n),
+      mode: Number(stats.mode) & 0o7777,
       uid: Number(stats.uid),
       gid: Number(stats.gid),
       mtime: timestampOf(stats.mtimeNs),
-      ...(xattrs === undefined ? {} : { xattrs }),
+      xattrs: this.#xattrs.get(path) ?? NO_XATTRS,
     };
   }
 
@@ -127,28 +166,30 @@ class Walk {
     return known.path;
   }
 
-  #read(path: string, before: BigIntStats): Content {
+  #read(path: string, full: Buffer, before: BigIntStats): Content {
     const size = Number(before.size);
-    const file = this.#open(path);
+    let file: number | undefined;
     try {
+      file = openSync(full, OPEN_FLAGS);
       let length = 0;
-      while (length <= size) {
-        const read = this.#try(path, () =>
-          readSync(file, this.#buffer, length, size + 1 - length, null),
-        );
-        if (read === 0) break;
+      let read = 0;
+      // One byte more than there should be: a file that has grown is told by it.
+      do {
+        read = readSync(file, this.#buffer, length, size + 1 - length, null);
         length += read;
-      }
+      } while (read > 0 && length < size);
       if (length !== size) throw this.#changed(path);
       this.#check(path, file, before);
+    } catch (error) {
+      throw this.#failure(path, error);
     } finally {
-      closeSync(file);
+      if (file !== undefined) closeSync(file);
     }
     return this.#buffer.subarray(0, size);
   }
 
   async *#stream(path: string, before: BigIntStats): AsyncGenerator<Uint8Array> {
-    const file = this.#open(path);
+    const file = this.#try(path, () => openSync(this.#full(path), OPEN_FLAGS));
     try {
       let length = 0n;
       for await (const chunk of readChunks(file)) {
@@ -168,26 +209,22 @@ class Walk {
   /** What was read is what was looked at, and has not been written to meanwhile. */
   #check(path: string, file: number, before: BigIntStats): void {
     // Without bigints, whose garbage is most of what a walk leaves; a time is then good to a microsecond.
-    const after = this.#try(path, () => fstatSync(file));
+    const after = fstatSync(file);
     const isSame = after.dev === Number(before.dev) && after.ino === Number(before.ino);
     const apart = Math.abs(after.mtimeMs - Number(before.mtimeNs) / 1e6);
     if (!isSame || after.size !== Number(before.size) || apart > 0.001) throw this.#changed(path);
   }
 
-  #open(path: string): number {
-    return this.#try(path, () => openSync(this.#full(path), OPEN_FLAGS));
-  }
-
-  #lstat(path: string): BigIntStats {
-    return this.#try(path, () => lstatSync(this.#full(path), { bigint: true }));
+  #lstat(path: string, full: Buffer): BigIntStats {
+    try {
+      return lstatSync(full, { bigint: true });
+    } catch (error) {
+      throw this.#failure(path, error);
+    }
   }
 
   #list(path: string): SortedNames {
     return this.#try(path, () => new SortedNames(this.#full(path)));
-  }
-
-  #target(path: string): Uint8Array {
-    return this.#try(path, () => readlinkSync(this.#full(path), { encoding: 'buffer' }));
   }
 
   #full(path: string): Buffer {
@@ -231,9 +268,24 @@ class Walk {
 const EMPTY = new Uint8Array(0);
 const BILLION = 1_000_000_000n;
 
-function timestampOf(nanoseconds: bigint): Attributes['mtime'] {
-  const rest = ((nanoseconds % BILLION) + BILLION) % BILLION;
-  return { seconds: Number((nanoseconds - rest) / BILLION), nanoseconds: Number(rest) };
+type KnownAttributes = Required<Pick<Attributes, 'mode' | 'uid' | 'gid' | 'mtime' | 'xattrs'>>;
+const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
+
+function entryOf<T extends Exclude<Entry['type'], 'hard link'>>(
+  type: T,
+  path: Uint8Array,
+  { mode, uid, gid, mtime, xattrs }: KnownAttributes,
+): KnownAttributes & { readonly type: T; readonly path: Uint8Array } {
+  return { type, path, mode, uid, gid, mtime, xattrs };
+}
+
+function timestampOf(time: bigint): Timestamp {
+  const seconds = Number(time / BILLION);
+  const nanoseconds = Number(time % BILLION);
+  // Before 1970 both are negative.
+  return nanoseconds < 0
+    ? { seconds: seconds - 1, nanoseconds: nanoseconds + 1e9 }
+    : { seconds, nanoseconds };
 }
 
 /** Linux's dev_t as stat(2) gives it: makedev(3). */

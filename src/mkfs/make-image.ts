@@ -7,7 +7,7 @@ import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { NeededSize } from './needed-size.ts';
 import { TreeError } from './tree-error.ts';
-import type { TreeItem } from './tree-item.ts';
+import type { TreeReader } from './tree-reader.ts';
 
 /** What is made alike in all of a tree. */
 export interface Adjustments {
@@ -22,25 +22,30 @@ export interface Made extends Finished {
   readonly entries: number;
 }
 
-/** Writes a tree into a new image at `path`, which is replaced once all went well. On failure nothing is left. */
+/**
+ * Writes a tree into a new image at `path`, which is replaced once all went well. On failure nothing is left. Reads the
+ * tree to its end or closes it.
+ */
 export async function makeImage(
-  items: AsyncIterable<TreeItem>,
+  tree: TreeReader,
   path: string,
   options: ImageOptions,
   adjustments: Adjustments,
   context: Context,
 ): Promise<Result<Made>> {
   const created = await createImage(path, options);
-  if (!created.ok) return created;
+  if (!created.ok) {
+    await tree.close();
+    return created;
+  }
   const writer = created.value;
   let isFinished = false;
   try {
     const needed = new NeededSize(options);
-    const walk = items[Symbol.asyncIterator]();
-    const entries = await addAll(writer, walk, adjustments, needed, context.signal);
-    if (!entries.ok) return await explain(entries, walk, needed, options, context.signal);
+    const entries = await addAll(writer, tree, adjustments, needed, context.signal);
+    if (!entries.ok) return await explain(entries, tree, needed, options, context.signal);
     const finished = await writer.finish();
-    if (!finished.ok) return await explain(finished, walk, needed, options, context.signal);
+    if (!finished.ok) return await explain(finished, tree, needed, options, context.signal);
     isFinished = true;
     return ok({ ...finished.value, entries: entries.value });
   } catch (error) {
@@ -48,59 +53,46 @@ export async function makeImage(
     if (error instanceof TreeError) return fail(error.failure);
     throw error;
   } finally {
+    await tree.close();
     if (!isFinished) await writer.abandon();
   }
 }
 
 async function addAll(
   writer: ImageWriter,
-  walk: AsyncIterator<TreeItem>,
+  tree: TreeReader,
   adjustments: Adjustments,
   needed: NeededSize,
   signal: AbortSignal,
 ): Promise<Result<number>> {
-  let entries = 0;
-  let isDone = false;
-  try {
-    for (let next = await walk.next(); next.done !== true; next = await walk.next()) {
-      if (signal.aborted) return fail(interruption(signal));
-      const { entry, content } = next.value;
-      needed.add(entry);
-      const added = await writer.add(adjust(entry, adjustments), content);
-      if (!added.ok) {
-        // Who wants to know how much there is reads on.
-        isDone = added.failure.reason === 'no-space';
-        return added;
-      }
-      entries += 1;
-    }
-    isDone = true;
-    return signal.aborted ? fail(interruption(signal)) : ok(entries);
-  } finally {
-    if (!isDone) await walk.return?.();
+  for (let entries = 0; ; entries += 1) {
+    // Only where there is something to wait for: a turn for each of many small files would cost more than they do.
+    let next = tree.next();
+    if (next instanceof Promise) next = await next;
+    if (signal.aborted) return fail(interruption(signal));
+    if (next === undefined) return ok(entries);
+    needed.add(next.entry);
+    let added = writer.addNow(adjust(next.entry, adjustments), next.content);
+    if (added instanceof Promise) added = await added;
+    if (!added.ok) return added;
   }
 }
 
 /** A size that does not do is told with one that would: the rest of the tree is counted for it. */
 async function explain(
   failed: Result<never>,
-  walk: AsyncIterator<TreeItem>,
+  tree: TreeReader,
   needed: NeededSize,
   { size }: ImageOptions,
   signal: AbortSignal,
 ): Promise<Result<never>> {
   if (failed.ok || failed.failure.reason !== 'no-space') return failed;
   // The disk is full, and not the file system.
-  if (typeof size !== 'number' || failed.failure.available !== size) {
-    await walk.return?.();
-    return failed;
+  if (typeof size !== 'number' || failed.failure.available !== size) return failed;
+  for (let next = await tree.next(); next !== undefined; next = await tree.next()) {
+    needed.add(next.entry);
+    if (signal.aborted) return fail(interruption(signal));
   }
-  for (let next = await walk.next(); next.done !== true; next = await walk.next()) {
-    needed.add(next.value.entry);
-    if (signal.aborted) break;
-  }
-  await walk.return?.();
-  if (signal.aborted) return fail(interruption(signal));
   const fits = Math.max(needed.bytes, failed.failure.needed ?? 0);
   return fail({ ...failed.failure, where: 'the image', needed: fits, fits });
 }

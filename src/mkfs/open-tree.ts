@@ -13,7 +13,7 @@ import type { ArchiveOptions } from './archive-items.ts';
 import { archiveItems } from './archive-items.ts';
 import { directoryItems } from './directory-items.ts';
 import { readChunks } from './read-chunks.ts';
-import type { TreeItem } from './tree-item.ts';
+import type { TreeReader } from './tree-reader.ts';
 
 const open = promisify(openCallback);
 
@@ -34,7 +34,7 @@ export async function openTree(
   options: ArchiveOptions,
   stdin: AsyncIterable<Uint8Array>,
   context: Context,
-): Promise<Result<AsyncIterable<TreeItem>>> {
+): Promise<Result<TreeReader>> {
   const { input, xattrs } = options;
   const kind = await inputKind(input);
   if (!kind.ok) return kind;

@@ -217,7 +217,8 @@ async function imageOf(
       { input: archive, xattrs: true, implied },
       () => undefined,
     );
-    for await (const { entry, content } of items) value(await writer.add(entry, content));
+    for (let item = await items.next(); item !== undefined; item = await items.next())
+      value(await writer.add(item.entry, item.content));
     return value(await writer.finish());
   } finally {
     await writer.abandon();

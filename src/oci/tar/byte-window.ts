@@ -29,6 +29,13 @@ export class ByteWindow {
     return bytes;
   }
 
+  /** Passes over `length` bytes if they are at hand without waiting. */
+  skipNow(length: number): boolean {
+    if (this.#chunk.length - this.#at < length) return false;
+    this.#at += length;
+    return true;
+  }
+
   /** `length` bytes, fewer only where the stream ends; for small lengths, as they are put together in memory. */
   async take(length: number): Promise<Uint8Array> {
     const now = this.takeNow(length);

@@ -85,14 +85,72 @@ export async function* readTar(
   source: AsyncIterable<Uint8Array>,
   { dialect = 'gnu' }: TarOptions = {},
 ): AsyncGenerator<TarEntry, void> {
-  const window = new ByteWindow(source);
+  const reader = new TarReader(source, { dialect });
   try {
-    yield* readMembers(window, dialect === 'go');
-    // What is behind an archive is nobody's, but whoever writes it into a pipe would break.
-    while ((await window.takeSome(Number.MAX_SAFE_INTEGER)) !== undefined);
+    for (let entry = await reader.next(); entry !== undefined; entry = await reader.next())
+      yield entry;
   } finally {
-    await window.close();
+    await reader.close();
   }
+}
+
+/** What a reader yields while it can't go on: what it waits for, whose value it is to be given. */
+type Step<T = never> = Generator<T | Promise<unknown>, void>;
+
+/** The same, an entry at a time, and without a promise where the next member is at hand: most are. */
+export class TarReader {
+  readonly #window: ByteWindow;
+  readonly #steps: Step<TarEntry>;
+
+  constructor(source: AsyncIterable<Uint8Array>, { dialect = 'gnu' }: TarOptions = {}) {
+    this.#window = new ByteWindow(source);
+    this.#steps = readAll(this.#window, dialect === 'go');
+  }
+
+  /** Undefined at the end, and from then on. */
+  next(): TarEntry | undefined | Promise<TarEntry | undefined> {
+    const { done, value } = this.#steps.next();
+    if (done === true) return undefined;
+    return value instanceof Promise ? this.#later(value) : value;
+  }
+
+  /** Ends the reading, and closes the source where it was not read to its end. Idempotent. */
+  async close(): Promise<void> {
+    this.#steps.return();
+    await this.#window.close();
+  }
+
+  async #later(first: Promise<unknown>): Promise<TarEntry | undefined> {
+    for (let awaited = first; ;) {
+      const { done, value } = await this.#resume(awaited);
+      if (done === true) return undefined;
+      if (!(value instanceof Promise)) return value;
+      awaited = value;
+    }
+  }
+
+  async #resume(
+    awaited: Promise<unknown>,
+  ): Promise<IteratorResult<TarEntry | Promise<unknown>, void>> {
+    let given: unknown;
+    try {
+      given = await awaited;
+    } catch (error) {
+      return this.#steps.throw(error);
+    }
+    return this.#steps.next(given);
+  }
+}
+
+/** Within a generator: the value of what is waited for. */
+function* wait<T>(promise: Promise<T>): Generator<Promise<T>, T, unknown> {
+  return (yield promise) as T;
+}
+
+function* readAll(window: ByteWindow, isGo: boolean): Step<TarEntry> {
+  yield* readMembers(window, isGo);
+  // What is behind an archive is nobody's, but whoever writes it into a pipe would break.
+  while ((yield* wait(window.takeSome(Number.MAX_SAFE_INTEGER))) !== undefined);
 }
 
 /** What the headers in front of a member say of it. */
@@ -104,19 +162,19 @@ interface Ahead {
   linkTarget?: Uint8Array;
 }
 
-async function* readMembers(window: ByteWindow, asGo: boolean): AsyncGenerator<TarEntry, void> {
+function* readMembers(window: ByteWindow, asGo: boolean): Step<TarEntry> {
   const globals = new GlobalRecords();
   let ahead: Ahead = { records: [], bytes: 0 };
   for (;;) {
     const offset = window.offset;
-    const block = window.takeNow(BLOCK) ?? (await window.take(BLOCK));
+    const block = window.takeNow(BLOCK) ?? (yield* wait(window.take(BLOCK)));
     if (block.length === 0) {
       if (isAhead(ahead)) throw new TarError('the archive ends in it', offset, ahead.name);
       return;
     }
     if (block.length < BLOCK) throw new TarError('the archive ends within a header', offset);
     if (block[0] === 0 && isZero(block)) {
-      await checkEnd(window, ahead);
+      yield* checkEnd(window, ahead);
       return;
     }
     if (!isChecksumRight(block))
@@ -130,24 +188,25 @@ async function* readMembers(window: ByteWindow, asGo: boolean): AsyncGenerator<T
       case 'X':
         ahead.bytes += header.size;
         if (ahead.bytes > LONGEST_RECORDS) throw tooLong(ahead.bytes, offset, header.name);
-        for (const record of await readRecords(window, header, offset)) ahead.records.push(record);
+        for (const record of yield* readRecords(window, header, offset)) ahead.records.push(record);
         break;
       case 'g': {
-        const records = await readRecords(window, header, offset);
+        const records = yield* readRecords(window, header, offset);
         if (!asGo) globals.add(records, offset);
         break;
       }
       case 'L':
-        ahead.name = upToNul(await readSmall(window, header, offset));
+        ahead.name = upToNul(yield* readSmall(window, header, offset));
         break;
       case 'K':
-        ahead.linkTarget = upToNul(await readSmall(window, header, offset));
+        ahead.linkTarget = upToNul(yield* readSmall(window, header, offset));
         break;
       default: {
         if (PASSED_OVER.includes(header.type) && !asGo) {
-          await skipContent(window, header.size, offset, header.name);
+          yield* skipContent(window, header.size, offset, header.name);
         } else {
-          const old = header.type === 'S' ? await oldMap(header, block, window, offset) : undefined;
+          const old =
+            header.type === 'S' ? yield* wait(oldMap(header, block, window, offset)) : undefined;
           const { records } = globals;
           yield* readMember(window, { header, globals: records, ahead, old, offset, asGo });
         }
@@ -167,7 +226,7 @@ interface Parts {
 }
 
 /** Yields one entry, and passes over what was not read of it. */
-async function* readMember(window: ByteWindow, parts: Parts): AsyncGenerator<TarEntry, void> {
+function* readMember(window: ByteWindow, parts: Parts): Step<TarEntry> {
   const { header, offset } = parts;
   const described = describe(parts);
   const { name } = described.entry;
@@ -180,7 +239,7 @@ async function* readMember(window: ByteWindow, parts: Parts): AsyncGenerator<Tar
     const sparse = hasContent ? paxSparse(parts.ahead.records, offset) : undefined;
     if (sparse?.version === '0') map = sparse.map;
     if (sparse?.version === '1') {
-      const leading = await readLeadingMap(window, sparse.realSize, stored);
+      const leading = yield* wait(readLeadingMap(window, sparse.realSize, stored));
       // The whole content is filled up to a block, of which the map has taken some.
       stored -= leading.taken;
       map = leading.map;
@@ -192,7 +251,7 @@ async function* readMember(window: ByteWindow, parts: Parts): AsyncGenerator<Tar
   const padding = (BLOCK - (stored % BLOCK)) % BLOCK;
   if (described.entry.type !== 'file') {
     yield described.entry;
-    await skipContent(window, stored, offset, name);
+    yield* skipContent(window, stored, offset, name);
     return;
   }
   const now = map === undefined ? window.takeNow(stored) : undefined;
@@ -205,9 +264,9 @@ async function* readMember(window: ByteWindow, parts: Parts): AsyncGenerator<Tar
       size: map?.realSize ?? stored,
       content: map === undefined ? content : expand(map, content),
     };
-    await content.skipRest();
+    yield* wait(content.skipRest());
   }
-  if (!(await window.skip(padding)))
+  if (!window.skipNow(padding) && !(yield* wait(window.skip(padding))))
     throw new TarError('the archive ends in it', window.offset, name);
 }
 
@@ -317,25 +376,27 @@ async function oldMap(
   }
 }
 
-async function readRecords(
+function* readRecords(
   window: ByteWindow,
   header: Header,
   offset: number,
-): Promise<PaxRecord[]> {
+): Generator<Promise<unknown>, PaxRecord[], unknown> {
   const start = window.offset;
-  const data = await readSmall(window, header, offset);
+  const data = yield* readSmall(window, header, offset);
   return parsePax(data, start);
 }
 
 /** A copy of a small member's content. */
-async function readSmall(
+function* readSmall(
   window: ByteWindow,
   { size, name }: Header,
   offset: number,
-): Promise<Uint8Array> {
+): Generator<Promise<unknown>, Uint8Array, unknown> {
   if (size > LONGEST_RECORDS) throw tooLong(size, offset, name);
-  const content = Buffer.from(await window.take(size));
-  if (content.length < size || !(await window.skip((BLOCK - (size % BLOCK)) % BLOCK)))
+  const content = Buffer.from(window.takeNow(size) ?? (yield* wait(window.take(size))));
+  const padding = (BLOCK - (size % BLOCK)) % BLOCK;
+  const isWhole = content.length === size;
+  if (!isWhole || (!window.skipNow(padding) && !(yield* wait(window.skip(padding)))))
     throw new TarError('the archive ends in it', window.offset, name);
   return content;
 }
@@ -344,20 +405,16 @@ function tooLong(size: number, offset: number, name: Uint8Array): TarError {
   return new TarError(`its header in front has ${size} bytes, more than any needs`, offset, name);
 }
 
-async function skipContent(
-  window: ByteWindow,
-  size: number,
-  offset: number,
-  name: Uint8Array,
-): Promise<void> {
-  if (!(await window.skip(Math.ceil(size / BLOCK) * BLOCK)))
+function* skipContent(window: ByteWindow, size: number, offset: number, name: Uint8Array): Step {
+  const length = Math.ceil(size / BLOCK) * BLOCK;
+  if (!window.skipNow(length) && !(yield* wait(window.skip(length))))
     throw new TarError('the archive ends in it', offset, name);
 }
 
 /** Two blocks of zeros end an archive; many end with one, and some with none. Data behind a single one is no end. */
-async function checkEnd(window: ByteWindow, ahead: Ahead): Promise<void> {
+function* checkEnd(window: ByteWindow, ahead: Ahead): Step {
   const offset = window.offset - BLOCK;
-  const second = await window.take(BLOCK);
+  const second = yield* wait(window.take(BLOCK));
   if (isAhead(ahead)) throw new TarError('the archive ends in it', offset, ahead.name);
   if (!isZero(second)) throw new TarError('there is an empty block between members', offset);
 }

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeImage } from '../../../src/mkfs/make-image.ts';
-import type { TreeItem } from '../../../src/mkfs/tree-item.ts';
+import type { TreeItem } from '../../../src/mkfs/tree-reader.ts';
 import { fileOwner } from '../../rig/owner.ts';
 import { temporaryTree } from '../../rig/temporary-tree.ts';
 
@@ -22,14 +22,29 @@ async function* tooMuch(between: () => void): AsyncGenerator<TreeItem, void> {
   }
 }
 
-async function failureOf(items: AsyncIterable<TreeItem>, signal: AbortSignal): Promise<object> {
+async function failureOf(
+  items: AsyncGenerator<TreeItem, void>,
+  signal: AbortSignal,
+): Promise<object> {
   const options = {
     ...{ size: 8 * MIB, epoch: 0 },
     ...{ uuid: '11111111-2222-4333-8444-555555555555', hashSeed: UUID },
   };
   const context = { signal, report: () => undefined };
-  const made = await makeImage(items, join(dir, 'image'), options, {}, context);
+  let isClosed = false;
+  const tree = {
+    next: async () => {
+      assert.ok(!isClosed);
+      return (await items.next()).value ?? undefined;
+    },
+    close: () => {
+      isClosed = true;
+      return Promise.resolve();
+    },
+  };
+  const made = await makeImage(tree, join(dir, 'image'), options, {}, context);
   assert.ok(!made.ok);
+  assert.ok(isClosed);
   assert.deepEqual(readdirSync(dir), []);
   return made.failure;
 }
