@@ -9,10 +9,16 @@ import {
   resizeFileSystem,
   setUuid,
 } from '../tools/e2fsprogs.ts';
+import { discardFree } from '../tools/copy-image.ts';
 import { readSuperblock } from '../tools/ext4-superblock.ts';
 import { writeExtraFiles } from './extra-files.ts';
 import type { BuildRequest, WorkFiles } from './loader.ts';
 import { DATA_IMAGE } from './loader.ts';
+
+export interface FinishOptions {
+  /** Gives back the blocks that removed files had, as an updated file system has them. Default: false. */
+  readonly discard?: boolean;
+}
 
 /**
  * From an unmounted file system with a filled data root to a whole one of the right size, with the bundle's files.
@@ -23,8 +29,9 @@ export async function finishFileSystem(
   request: BuildRequest,
   work: WorkFiles,
   context: Context,
+  options: FinishOptions = {},
 ): Promise<Result<void>> {
-  const finished = await finish(request, work, context);
+  const finished = await finish(request, work, context, options);
   const { image } = work;
   return !finished.ok && finished.failure.reason === 'no-space' && finished.failure.where === image
     ? fail({ ...finished.failure, where: DATA_IMAGE })
@@ -35,6 +42,7 @@ async function finish(
   request: BuildRequest,
   { image, directory }: WorkFiles,
   context: Context,
+  { discard = false }: FinishOptions,
 ): Promise<Result<void>> {
   const { partition } = request.wanted;
   const { signal } = context;
@@ -70,6 +78,8 @@ async function finish(
   }
 
   reportStep(context, 'check file system');
+  // Which is a check, and a repair where that is needed; the proof of the whole checks once more.
+  if (discard) return discardFree(image, epoch, signal);
   const sound = await checkFileSystem(image, 'read only', signal);
   if (sound.ok || sound.failure.reason !== 'not-verified') return sound;
   // What a kernel or one of the tools left in disorder may well be in order after a repair.

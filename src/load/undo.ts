@@ -18,11 +18,11 @@ export class Undo {
     const step = { what, run };
     this.#steps.push(step);
     return async () => {
-      const index = this.#steps.indexOf(step);
-      if (index < 0) return { ok: true, value: undefined };
+      if (!this.#steps.includes(step)) return { ok: true, value: undefined };
       const result = await run();
       // Kept until it worked: a failure here is the build's, and the clean-up tries once more.
-      if (result.ok) this.#steps.splice(index, 1);
+      const index = this.#steps.indexOf(step);
+      if (result.ok && index >= 0) this.#steps.splice(index, 1);
       return result;
     };
   }

@@ -2,15 +2,12 @@ import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
 import { ok } from '../model/result.ts';
 import type { Changes } from '../plan/changes.ts';
-import { copyImage, discardFree, growFileSystem, setLabel } from '../tools/copy-image.ts';
+import { roomForUpdate } from '../plan/size.ts';
+import { copyImage, growFileSystem, setLabel } from '../tools/copy-image.ts';
 import { removeTrees } from './remove-trees.ts';
 import { contentOf } from './content.ts';
 import { finishFileSystem } from './finish.ts';
 import type { BuildRequest, Loader, WorkFiles } from './loader.ts';
-
-/** What the engine writes for itself while it loads, and what a file system wastes: bytes, and a part of the content. */
-const ENGINE_ROOM = 48 * 1024 * 1024;
-const WASTE = 1.25;
 
 /**
  * Makes `work.image` of a finished data image: a copy in which the images and files that changed are replaced.
@@ -38,9 +35,7 @@ export async function updateImage(
     context.report({ type: 'step', step: 'copy' });
     const copied = await copyImage(original, work.image, signal);
     if (!copied.ok || request.wanted.partition.size !== 'auto') return copied;
-    const content = contentOf(part.pins, request.store);
-    const loads = Object.keys(part.pins.images).length > 0 ? ENGINE_ROOM : 0;
-    const bytes = (content.blobs + content.unpacked.likely + content.files) * WASTE + loads;
+    const bytes = roomFor(request, part);
     return bytes === 0 ? ok() : growFileSystem(work.image, bytes, signal);
   };
   const { load, remove, rename } = changes.images;
@@ -59,8 +54,26 @@ export async function updateImage(
     const labelled = await setLabel(work.image, changes.label, signal);
     if (!labelled.ok) return labelled;
   }
-  const finished = await finishFileSystem(part, work, context);
-  return finished.ok ? discardFree(work.image, request.identity?.epoch, signal) : finished;
+  return finishFileSystem(part, work, context, { discard: true });
+}
+
+/**
+ * Bytes that an update writes before anything is removed, as far as can be expected: what is in `part` and not yet in
+ * the rest. Where it turns out to be more, a build from scratch takes over.
+ */
+function roomFor(request: BuildRequest, part: BuildRequest): number {
+  const { pins, store } = request;
+  const kept = {
+    ...pins,
+    images: without(pins.images, part.pins.images),
+    files: without(pins.files, part.pins.files),
+  };
+  const loads = Object.keys(part.pins.images).length > 0;
+  return roomForUpdate(request.wanted.engine, {
+    wanted: contentOf(pins, store),
+    kept: contentOf(kept, store),
+    loaded: loads ? contentOf(part.pins, store) : undefined,
+  });
 }
 
 /** The files, or the topmost directory that is there for none but such files. */
@@ -78,6 +91,10 @@ function goneTrees(
 function withParents(path: string): string[] {
   const names = path.split('/');
   return names.map((_, i) => names.slice(0, i + 1).join('/'));
+}
+
+function without<T>(from: Readonly<Record<string, T>>, names: object): Record<string, T> {
+  return Object.fromEntries(Object.entries(from).filter(([name]) => !Object.hasOwn(names, name)));
 }
 
 function pick<T>(from: Readonly<Record<string, T>>, names: readonly string[]): Record<string, T> {

@@ -34,7 +34,7 @@ export interface ContentEstimate {
 
 /**
  * Estimates the content from the pins. `unpackedSize` gives a lower bound of a layer's unpacked size where one
- * is known (a gzip file's own trailer says so); a layer of several images counts once.
+ * is known (a gzip file's own trailer says so); a layer that several images have on the same layers counts once.
  */
 export function estimateContent(
   pins: TargetPins,
@@ -46,7 +46,12 @@ export function estimateContent(
     if (image.keptIndex !== undefined) blobs.set(image.keptIndex.digest, image.keptIndex.size);
     for (const blob of [image.manifest, image.config, ...image.layers])
       blobs.set(blob.digest, blob.size);
-    for (const layer of image.layers) layers.set(layer.digest, layer);
+    // On another layer the same one is unpacked once more.
+    let chain = '';
+    for (const layer of image.layers) {
+      chain += layer.digest;
+      layers.set(chain, layer);
+    }
   }
   const unpacked = [...layers.values()].map((layer) => {
     const known = unpackedSize(layer);
@@ -132,6 +137,34 @@ export function fittingSizeAfter(
   // What all of it takes is known once all of it is there; a partition below what was expected proves nothing.
   const wanted = loaded >= 1 ? inside : inside < likely * 0.9 ? likely : inside + rest;
   return Math.max(roundUp(sizeFor(wanted, geometry), MIB), roundUp(size + 1, MIB));
+}
+
+/** Estimates of what an update leaves and what it adds. */
+export interface UpdateContent {
+  /** Of everything that is wanted afterwards. */
+  readonly wanted: ContentEstimate;
+  /** The part of it that is there already. */
+  readonly kept: ContentEstimate;
+  /** Of the images that are loaded, whatever they share with others; absent where none is. */
+  readonly loaded?: ContentEstimate | undefined;
+}
+
+/** What an update is expected to write before it removes anything. */
+export function roomForUpdate(
+  engine: Pick<Engine, 'store' | 'unpack'>,
+  { wanted, kept, loaded }: UpdateContent,
+): number {
+  const all = contentFor(engine, wanted);
+  const there = contentFor(engine, kept);
+  const files = all.files - there.files;
+  if (loaded === undefined) return files;
+  // A graph driver keeps no blobs, and yet takes the whole of an archive apart before it looks at it.
+  const blobs = engine.store === 'overlay2' ? loaded.blobs : all.blobs - there.blobs;
+  const unpacked = {
+    least: all.unpacked.least - there.unpacked.least,
+    likely: all.unpacked.likely - there.unpacked.likely,
+  };
+  return likelyContent({ blobs, files, unpacked });
 }
 
 function likelyContent(content: ContentEstimate): number {

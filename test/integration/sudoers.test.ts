@@ -16,7 +16,7 @@ test('the strict lines allow no other mount', async (t) => {
   const image = '/tmp/.x.stowage/data.ext4';
   const refused: string[][] = [
     ['/usr/bin/mount', '-t', 'ext4', '-o', 'loop', image, '/tmp/.x.stowage/mnt'],
-    ['/usr/bin/mount', '-t', 'ext4', '-o', 'loop,nosuid,nodev,noexec', image, '/etc'],
+    ['/usr/bin/mount', '-t', 'ext4', '-o', 'loop,nosuid,nodev,noexec,nobarrier', image, '/etc'],
     ['/usr/bin/mount', '--bind', image, '/tmp/.x.stowage/mnt'],
     ['/usr/bin/umount', '/proc'],
     ['/usr/bin/umount', '-l', '/tmp/.x.stowage/mnt'],
@@ -27,7 +27,7 @@ test('the strict lines allow no other mount', async (t) => {
     return (await run(...asRoot('runuser', args))).code === 0;
   };
   for (const command of refused) assert.equal(await asks(command), false, command.join(' '));
-  const options = 'loop,nosuid,nodev,noexec';
+  const options = 'loop,nosuid,nodev,noexec,nobarrier';
   assert.ok(
     await asks(['/usr/bin/mount', '-t', 'ext4', '-o', options, image, '/tmp/.x.stowage/mnt']),
   );

@@ -23,22 +23,18 @@ export async function checkImages(
   engine: EngineContainer,
   context: Context,
 ): Promise<Result<void>> {
-  for (const [name, image] of Object.entries(images)) {
-    if (context.signal.aborted) return fail(interruption(context.signal));
-    const stated = await statedPlatform(store, image);
-    for (const fullName of image.names) {
-      const inspected = await inspect(fullName, engine);
-      if (!inspected.ok) return fail(await loadFailure(name, inspected.failure, engine));
-      const detail = difference(fullName, image, stated, inspected.value, engine);
-      if (detail !== undefined) return fail({ reason: 'load-incomplete', image: name, detail });
-    }
-    const platform = stated === undefined ? image.platform : formatPlatform(stated);
-    const unpacked = await unpack(image, platform, engine, context.signal);
-    if (!unpacked.ok) return fail(await loadFailure(name, unpacked.failure, engine));
+  const { signal } = context;
+  // An engine takes ten milliseconds and more for each answer, and gives several at once.
+  const [listed, ...checked] = await Promise.all([
+    engine.api.listImages(),
+    ...Object.entries(images).map(([name, image]) => checkImage(name, image, store, engine)),
+  ]);
+  if (signal.aborted) return fail(interruption(signal));
+  const present: PresentImage[] = [];
+  for (const image of checked) {
+    if (!image.ok) return image;
+    present.push(image.value);
   }
-  const collected = await collectGarbage(images, store, engine);
-  if (!collected.ok) return fail(await loadFailure('the set', collected.failure, engine));
-  const listed = await engine.api.listImages();
   if (!listed.ok) return fail(await loadFailure('the list of images', listed.failure, engine));
   // Each was found by name above, so as many means the same.
   const expected = new Set(Object.values(images).flatMap((image) => image.names));
@@ -49,7 +45,48 @@ export async function checkImages(
       image: 'the set',
       detail: `the engine lists ${names.size} names instead of ${expected.size}: ${[...names].join(', ')}`,
     });
+  // A graph driver has nothing but unpacked layers, and makes no garbage.
+  if (engine.store === 'overlay2' || !engine.unpacks) return ok();
+  const packed = present.filter((image) => !image.isUnpacked);
+  // Removing a container makes containerd collect its garbage before it answers (a synchronous lease deletion);
+  // nothing else would before the device's first start.
+  for (const image of packed.length > 0 ? packed : present.slice(0, 1)) {
+    const unpacked = await unpack(image, engine, signal);
+    if (!unpacked.ok) return fail(await loadFailure(image.entry, unpacked.failure, engine));
+  }
   return ok();
+}
+
+/** An image that the engine has as it should. */
+interface PresentImage {
+  /** Of the bundle. */
+  readonly entry: string;
+  /** One that the engine knows it by. */
+  readonly name: string;
+  readonly platform: string;
+  /** False also where the engine does not say. */
+  readonly isUnpacked: boolean;
+}
+
+async function checkImage(
+  entry: string,
+  image: ImagePin,
+  store: Store,
+  engine: EngineContainer,
+): Promise<Result<PresentImage>> {
+  const stated = await statedPlatform(store, image);
+  let isUnpacked = false;
+  for (const name of image.names) {
+    const inspected = await inspect(name, engine);
+    if (!inspected.ok) return fail(await loadFailure(entry, inspected.failure, engine));
+    const detail = difference(name, image, stated, inspected.value, engine);
+    if (detail !== undefined) return fail({ reason: 'load-incomplete', image: entry, detail });
+    isUnpacked = (inspected.value.unpacked?.get(image.manifest.digest) ?? 0) > 0;
+  }
+  const [name] = image.names;
+  if (name === undefined) throw new Error(`${image.reference} has no names`);
+  const platform = stated === undefined ? image.platform : formatPlatform(stated);
+  return ok({ entry, name, platform, isUnpacked });
 }
 
 /** What is not as pinned, as a phrase. */
@@ -76,43 +113,14 @@ function difference(
 
 /**
  * Before API 1.48 an image of another platform than the builder's is stored, and not unpacked. Creating a container
- * from it unpacks it in every engine, with no emulator; the container is removed again. overlay2 has nothing but
- * unpacked layers.
+ * from it unpacks it in every engine, with no emulator; the container is removed again.
  */
 async function unpack(
-  image: ImagePin,
-  platform: string,
+  { name, platform }: PresentImage,
   engine: EngineContainer,
   signal: AbortSignal,
 ): Promise<Result<void, ApiFailure>> {
-  const [name] = image.names;
-  if (name === undefined) throw new Error(`${image.reference} has no names`);
-  if (engine.store === 'overlay2' || !engine.unpacks) return ok();
-  const before = await inspect(name, engine);
-  if (!before.ok) return before;
-  if ((before.value.unpacked?.get(image.manifest.digest) ?? 0) > 0) return ok();
   const container = await engine.api.createContainer(name, platform, signal);
-  if (!container.ok) return container;
-  return engine.api.removeContainer(container.value);
-}
-
-/**
- * Removing a container makes containerd collect its garbage before it answers (a synchronous lease deletion);
- * nothing else would before the device's first start. A graph driver makes no garbage, and of what is kept packed
- * there is none but the archives' own index.
- */
-async function collectGarbage(
-  images: Readonly<Record<string, ImagePin>>,
-  store: Store,
-  engine: EngineContainer,
-): Promise<Result<void, ApiFailure>> {
-  const image = Object.values(images)[0];
-  const name = image?.names[0];
-  if (image === undefined || name === undefined) return ok();
-  if (engine.store === 'overlay2' || !engine.unpacks) return ok();
-  const stated = await statedPlatform(store, image);
-  const platform = stated === undefined ? image.platform : formatPlatform(stated);
-  const container = await engine.api.createContainer(name, platform);
   return container.ok ? engine.api.removeContainer(container.value) : container;
 }
 

@@ -183,10 +183,15 @@ export class EngineContainer {
     return this.#outer.lastLog(this.#id, LOG_LINES);
   }
 
-  /** Stops the daemon in its own way, makes sure that it did, and removes the container. */
-  async stop(): Promise<Result<void>> {
-    const stopped = await this.#outer.stop(this.#id, STOP_SECONDS);
-    if (!stopped.ok) return stopped;
+  /**
+   * Stops the daemon in its own way. Nothing of it has the partition afterwards; whether it ended well, `remove` tells.
+   */
+  stop(): Promise<Result<void>> {
+    return this.#outer.stop(this.#id, STOP_SECONDS);
+  }
+
+  /** Makes sure that the daemon stopped as it should, and removes the container. */
+  async remove(): Promise<Result<void>> {
     const state = await this.#outer.state(this.#id);
     if (!state.ok) return state;
     if (state.value === undefined || state.value.running || state.value.exitCode !== 0)

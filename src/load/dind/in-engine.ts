@@ -64,6 +64,7 @@ export async function inEngine(
   const stopped = await engine.value.stop();
   if (!stopped.ok) return stopped;
   step('unmount');
-  const unmounted = await unmount();
+  const [removed, unmounted] = await Promise.all([engine.value.remove(), unmount()]);
+  if (!removed.ok) return removed;
   return unmounted.ok ? ok(engine.value.version.version) : unmounted;
 }

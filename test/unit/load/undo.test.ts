@@ -41,3 +41,18 @@ test('a step that fails when called is tried again at the end, and the rest stil
     ['break'],
   );
 });
+
+test('steps called at once are done once each, and the others stay', async () => {
+  const log: string[] = [];
+  const undo = new Undo(() => undefined);
+  undo.add('last', step(log, 'last'));
+  const slow = undo.add('slow', async () => {
+    await new Promise(setImmediate);
+    log.push('slow');
+    return ok();
+  });
+  const quick = undo.add('quick', step(log, 'quick'));
+  await Promise.all([slow(), quick()]);
+  await undo.run();
+  assert.deepEqual(log, ['quick', 'slow', 'last']);
+});

@@ -11,6 +11,7 @@ import {
   isTooSmall,
   leastSize,
   likelySize,
+  roomForUpdate,
   workingSize,
 } from '../../../src/plan/size.ts';
 
@@ -50,6 +51,36 @@ test('what two images share counts once, and what is known goes before what is g
   });
   assert.equal(leastSize(content), 27.5 * MIB + 307);
   assert.ok(likelySize(content) > 60 * MIB);
+});
+
+test('a layer on another one is unpacked once more, and lies there once', () => {
+  const top = blob('top', MIB);
+  const moved = { ...pins, images: { a: image([base, top], 'a'), b: image([top], 'b') } };
+  const { blobs, unpacked } = estimateContent(moved, () => undefined);
+  assert.equal(blobs, 11 * MIB + 300);
+  assert.equal(unpacked.likely, 4 * (10 + 1 + 1) * MIB);
+});
+
+test('an update has room for what is not there yet, and for an archive in a graph driver', () => {
+  const wanted = estimateContent(pins, () => undefined);
+  const kept = estimateContent(
+    { ...pins, files: {}, images: { a: image([base, blob('a', 2 * MIB)], 'a') } },
+    () => undefined,
+  );
+  const loaded = estimateContent(
+    { ...pins, files: {}, images: { b: image([base, blob('b', 3 * MIB)], 'b') } },
+    () => 0,
+  );
+  const engine = { store: 'containerd', unpack: true } as const;
+  const content = { wanted, kept, loaded };
+  const own = 3 * MIB + 150;
+  const unpacked = 4 * 3 * MIB * 1.1;
+  assert.equal(roomForUpdate(engine, content), Math.ceil(own + 7 + unpacked) + 8 * MIB);
+  const room = roomForUpdate({ ...engine, store: 'overlay2' }, content);
+  assert.equal(room, Math.ceil(13 * MIB + 150 + 7 + unpacked) + 8 * MIB);
+  const packed = roomForUpdate({ ...engine, unpack: false }, content);
+  assert.equal(packed, own + 7 + 8 * MIB);
+  assert.equal(roomForUpdate(engine, { wanted, kept }), 7);
 });
 
 test('a trailer that is smaller than the file is not believed', () => {

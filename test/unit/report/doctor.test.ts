@@ -256,7 +256,7 @@ describe('examineMachine', () => {
       },
       'sudo mount',
       /a password is required/,
-      String.raw`echo "$USER ALL=(root) NOPASSWD: /usr/bin/mount "'^-t ext4 -o loop\,nosuid\,nodev\,noexec /[^ ]+\.stowage/data\.ext4 /[^ ]+\.stowage/mnt$' | sudo tee -a /etc/sudoers.d/stowage && sudo chmod 0440 /etc/sudoers.d/stowage`,
+      String.raw`echo "$USER ALL=(root) NOPASSWD: /usr/bin/mount "'^-t ext4 -o loop\,nosuid\,nodev\,noexec\,nobarrier /[^ ]+\.stowage/data\.ext4 /[^ ]+\.stowage/mnt$' | sudo tee -a /etc/sudoers.d/stowage && sudo chmod 0440 /etc/sudoers.d/stowage`,
     ],
     ['no sudo', { programs: without('sudo') }, 'sudo', /missing/, 'sudo apt-get install -y sudo'],
     [
