@@ -125,9 +125,10 @@ export const networkOptions = {
 
 export const loaderOption = {
   loader: {
-    choices: ['dind'] as const,
+    choices: ['dind', 'direct'] as const,
     default: 'dind' as const,
-    describe: 'what fills the data root',
+    describe:
+      'what fills the data root: dind runs the engine itself; direct writes what it would, with no engine and no root',
   },
 } as const satisfies Record<string, Options>;
 

@@ -72,7 +72,8 @@ export async function build(
   const users = await usersOf(output);
   if (users.length > 0) return fail({ reason: 'output-in-use', output, by: users });
   // With no lock: both files are tied to each other by their times.
-  const first = await decide(request, fingerprint, options);
+  const reuse = { ...options, updates: loader.updates };
+  const first = await decide(request, fingerprint, reuse);
   if (first.how === 'nothing') return ok({ plan: planOf(first), size: sizeOf(first) });
   if (options.dryRun) {
     const ready = await checkInputs(request, options, first, context);
@@ -94,7 +95,7 @@ export async function build(
       shared = held.value;
     }
     // Whoever held a lock may have made what is wanted.
-    const decision = await decide(request, fingerprint, options);
+    const decision = await decide(request, fingerprint, reuse);
     context.report({ type: 'build-planned', output, plan: planOf(decision) });
     if (decision.how === 'nothing') return ok({ plan: planOf(decision), size: sizeOf(decision) });
     if (decision.how === 'document') {
@@ -217,7 +218,7 @@ async function makeResult(
   let next: Decision = { how: 'scratch', why: { what: 'failed', failure } };
   if (decision.how === 'copy') {
     await removeFinished(request.store, run.fingerprint);
-    const own = await decideByLast(request, options);
+    const own = await decideByLast(request, { ...options, updates: run.loader.updates });
     if (own.how === 'update' || own.how === 'scratch') next = own;
   }
   context.report({

@@ -26,6 +26,8 @@ export interface ReuseOptions {
   readonly fromScratch: boolean;
   /** Finished images are taken from the store, and left there. */
   readonly share: boolean;
+  /** As the loader's. */
+  readonly updates?: false | undefined;
 }
 
 /** The shortest way that is sure. Reads a few small files and changes nothing. */
@@ -44,7 +46,7 @@ export async function decide(
 /** By the output alone. */
 export async function decideByLast(
   request: BuildRequest,
-  { output, settings }: ReuseOptions,
+  { output, settings, updates }: ReuseOptions,
 ): Promise<Decision> {
   const last = await readLastResult(output, dataDocumentOf(output));
   if (typeof last === 'string') return { how: 'scratch', why: { what: last } };
@@ -53,7 +55,10 @@ export async function decideByLast(
   const before = { settings: document.settings, pins: document.pins };
   const compared = changesBetween(before, { settings, pins: request.pins });
   if ('unusable' in compared) return { how: 'scratch', why: compared.unusable };
-  if (!isNothing(compared.changes)) return { how: 'update', last, changes: compared.changes };
+  if (!isNothing(compared.changes))
+    return updates === false
+      ? { how: 'scratch', why: { what: 'changed', changes: compared.changes.summary } }
+      : { how: 'update', last, changes: compared.changes };
   if (fingerprintOf(settings, request.pins) !== fingerprintOf(document.settings, document.pins))
     return { how: 'scratch', why: { what: 'other-pins' } };
   const text = formatDataDocument({

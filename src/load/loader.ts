@@ -24,7 +24,9 @@ export interface BuildRequest {
  * made, holds under a lock and removes; it leaves no mount, container or process behind, whatever its result.
  */
 export interface Loader {
-  readonly name: 'dind';
+  readonly name: 'dind' | 'direct';
+  /** `false` where it builds every data image anew, which is as fast: then `change` is never called. */
+  readonly updates?: false;
   /** Refuses what it knows beforehand that it can't do; starts nothing and changes nothing. `fill` looks by itself. */
   check(request: BuildRequest, context: Context): Promise<Result<void>>;
   /**

@@ -42,5 +42,7 @@ export type ScratchReason =
   | { readonly what: 'settings'; readonly settings: readonly string[] }
   /** Bytes of layers to be loaded, of all. */
   | { readonly what: 'most-changed'; readonly bytes: number; readonly of: number }
+  /** The loader changes no data images, it builds each anew. */
+  | { readonly what: 'changed'; readonly changes: ChangeSummary }
   /** The shorter way was tried, and did not lead there. */
   | { readonly what: 'failed'; readonly failure: Failure };

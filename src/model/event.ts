@@ -80,6 +80,7 @@ export type Step =
   | 'check store'
   | 'read image'
   | 'copy'
+  | 'write data image'
   | 'make file system'
   | 'mount'
   | 'start engine'

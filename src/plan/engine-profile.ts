@@ -15,6 +15,11 @@ export interface EngineProfile {
   readonly stores: readonly EngineStore[];
   /** Unpacks zstd layers: Docker 23.0 (moby#41759). */
   readonly zstd: boolean;
+  /**
+   * The schema of meta.db that its containerd takes: 3 of containerd 1.x, 4 of 2.x, which migrates a 3 as it starts.
+   * Docker's own packages have 2.x since Docker 29.
+   */
+  readonly containerdSchema: 3 | 4;
 }
 
 /**
@@ -47,6 +52,7 @@ export function profileOf(version: string): EngineProfile | undefined {
         : 'unknown',
     stores: major >= 24 ? ['containerd', 'overlay2'] : ['overlay2'],
     zstd: major >= 23,
+    containerdSchema: major >= 29 ? 4 : 3,
   };
 }
 

@@ -57,6 +57,8 @@ export function describeReason(why: ScratchReason): string {
       return 'the pins say something else of the same images than those of the last result';
     case 'settings':
       return `changed: ${why.settings.map((name) => SETTINGS[name] ?? name).join(', ')}`;
+    case 'changed':
+      return describeChanges(why.changes);
     case 'most-changed':
       return `most of it changed (${formatBytes(why.bytes)} of ${formatBytes(why.of)})`;
     case 'failed':

@@ -12,7 +12,7 @@ export interface MachineNeeds {
   /** Whether anything is to be pinned, fetched or published; true where absent. */
   readonly network?: boolean;
   /** The loader that is to build; absent where nothing is built. */
-  readonly loader?: 'dind';
+  readonly loader?: 'dind' | 'direct';
   /** Which engine of the machine runs the dind image; absent, what a build would take. */
   readonly engine?: EngineChoice;
   /** Whether a data image is to be verified; building verifies too. */
@@ -51,11 +51,13 @@ export async function examineMachine(
 ): Promise<Finding[]> {
   const findings: Finding[] = [checkNode(machine)];
   if (needs.network ?? true) findings.push(await checkSkopeo(machine, context));
-  if (needs.loader !== undefined || needs.verify === true) {
-    const tools = needs.loader === undefined ? E2FS_VERIFY : E2FS_BUILD;
+  // The direct loader needs no program, and nothing of the kernel.
+  const runsEngine = needs.loader === 'dind';
+  if (runsEngine || needs.verify === true) {
+    const tools = runsEngine ? E2FS_BUILD : E2FS_VERIFY;
     findings.push(await checkE2fsprogs(machine, tools, context));
   }
-  if (needs.loader !== undefined) {
+  if (runsEngine) {
     const choice = needs.engine ?? { isRoot: machine.isRoot };
     const install = (tool: string): string => installCommand(machine, tool);
     findings.push(await examineEngine(machine, choice, install, context.signal));

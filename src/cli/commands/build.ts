@@ -11,6 +11,8 @@ import { contentOf } from '../../load/content.ts';
 import { readDataDocument } from '../../load/data-document.ts';
 import { buildInto } from '../../load/into.ts';
 import { DindLoader } from '../../load/dind/dind-loader.ts';
+import { DirectLoader } from '../../load/direct/direct-loader.ts';
+import type { Loader } from '../../load/loader.ts';
 import type { BuildSettings } from '../../plan/fingerprint.ts';
 import { describeBuildPlan } from '../../report/describe-build-plan.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
@@ -90,7 +92,11 @@ export const buildCommand = defineCommand({
     if (!wanted.ok) return wanted;
     const store = await openStore(args.store);
     if (!store.ok) return store;
-    if (!args['dry-run']) await noteUses(store.value, pins, surroundings.builderPlatform);
+    const refused = refuseInto(args.loader, args.into);
+    if (!refused.ok) return refused;
+    // Of the dind image, where one is run.
+    const builder = args.loader === 'dind' ? surroundings.builderPlatform : undefined;
+    if (!args['dry-run']) await noteUses(store.value, pins, builder);
     const output = await realOutput(args.output);
     const spared = await spareInputs(output, [...args.bundle.map(String), args.pins]);
     if (!spared.ok) return spared;
@@ -98,7 +104,8 @@ export const buildCommand = defineCommand({
     const { store: engineStore, unpack } = wanted.value.engine;
     const { dataRoot, label } = partition;
     const whole = { dataRoot, label, store: engineStore, unpack };
-    const expected = { ...whole, pins };
+    // What the direct loader writes it has not left to a kernel.
+    const expected = { ...whole, pins, withoutChecker: args.loader === 'direct' };
     const request = {
       wanted: wanted.value,
       pins,
@@ -113,15 +120,18 @@ export const buildCommand = defineCommand({
     const quiet = { signal: surroundings.signal, report: () => undefined };
     const common = {
       output,
-      settings: settingsOf(wanted.value, pins, args.loader, surroundings),
+      settings: settingsOf(wanted.value, pins, args.loader, builder, surroundings),
       dryRun: args['dry-run'],
-      dindPlatform: surroundings.builderPlatform,
+      ...(builder === undefined ? {} : { dindPlatform: builder }),
     };
-    const loader = new DindLoader({
-      engine: engineChoice(args, surroundings),
-      privileged: args.privileged,
-      builderPlatform: surroundings.builderPlatform,
-    });
+    const loader: Loader =
+      builder === undefined
+        ? new DirectLoader()
+        : new DindLoader({
+            engine: engineChoice(args, surroundings),
+            privileged: args.privileged,
+            builderPlatform: builder,
+          });
     const built =
       args.into === undefined
         ? await build(
@@ -179,9 +189,10 @@ function settingsOf(
   wanted: Wanted,
   pins: TargetPins,
   loader: string,
+  builder: string | undefined,
   surroundings: Surroundings,
 ): BuildSettings {
-  const dind = pins.dind?.platforms[surroundings.builderPlatform]?.manifest.digest;
+  const dind = builder === undefined ? undefined : pins.dind?.platforms[builder]?.manifest.digest;
   const { version: stowage, sourceDateEpoch: epoch } = surroundings;
   return {
     loader,
@@ -198,6 +209,16 @@ async function realOutput(given: string): Promise<string> {
   const path = resolve(given);
   const directory = await realpath(dirname(path)).catch(() => dirname(path));
   return join(directory, basename(path));
+}
+
+function refuseInto(loader: string, into: string | undefined): Result<void> {
+  if (loader === 'dind' || into === undefined) return ok();
+  return fail({
+    reason: 'invalid-option',
+    option: '--into',
+    value: into,
+    expected: `none with --loader ${loader}, which writes whole data images: use --loader dind`,
+  });
 }
 
 /** Neither the image nor the document beside it may replace what the user has written, or somebody else has. */
@@ -223,8 +244,12 @@ async function spareInputs(output: string, inputs: readonly string[]): Promise<R
 }
 
 /** Before anything is looked for, so that nobody's prune takes it while this build runs. */
-async function noteUses(store: Store, pins: TargetPins, builder: string): Promise<void> {
-  const dind = pins.dind?.platforms[builder];
+async function noteUses(
+  store: Store,
+  pins: TargetPins,
+  builder: string | undefined,
+): Promise<void> {
+  const dind = builder === undefined ? undefined : pins.dind?.platforms[builder];
   const parts = [...Object.values(pins.images), ...(dind === undefined ? [] : [dind])].flatMap(
     (image) => [image.manifest, image.config, ...image.layers],
   );

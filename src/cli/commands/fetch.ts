@@ -81,7 +81,7 @@ export const fetchCommand = defineCommand({
       store: args.store,
       locations: target.value.wanted,
       offline: args.offline,
-      dindPlatform: builder.value,
+      dindPlatform: args.loader === 'dind' ? builder.value : undefined,
     };
     if (dry) {
       const plan = await planFetch(target.value.pins, options, surroundings);

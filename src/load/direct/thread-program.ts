@@ -1,0 +1,153 @@
+/**
+ * What a thread of `LayerThread` runs: plain JavaScript as text, as a thread starts from a file or from text, and the
+ * command line is one file.
+ *
+ * It does its jobs in their order and sends what it reads in buffers of one size, of which it has as many as it was
+ * given: it waits where the other side has all of them. For each job: with `copy` the blob's bytes as they are, then `end`;
+ * with `unpack` its unpacked bytes, then `end`. An `end` has the SHA-256 of what was sent, and of the blob where that was
+ * hashed meanwhile. Blobs that are copied have been hashed by then; a second reading, mostly from memory, spares keeping them.
+ */
+export const THREAD_PROGRAM = `
+'use strict';
+const { createHash } = require('node:crypto');
+const { closeSync, fstatSync, openSync, readSync } = require('node:fs');
+const { Readable } = require('node:stream');
+const zlib = require('node:zlib');
+const { parentPort, workerData } = require('node:worker_threads');
+
+const { bufferSize, buffers } = workerData;
+const free = Array.from({ length: buffers }, () => new ArrayBuffer(bufferSize));
+const jobs = [];
+let wake = () => undefined;
+let isBusy = false;
+
+parentPort.on('message', (message) => {
+  if (message.buffer !== undefined) {
+    free.push(message.buffer);
+    wake();
+  } else {
+    jobs.push(message);
+    if (!isBusy) work();
+  }
+});
+
+async function work() {
+  isBusy = true;
+  for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+    try {
+      if (job.copy) await copy(job);
+      if (job.unpack) await unpack(job);
+    } catch (error) {
+      parentPort.postMessage({ type: 'error', code: String(error.code ?? ''), message: String(error.message) });
+    }
+  }
+  isBusy = false;
+}
+
+async function takeBuffer() {
+  while (free.length === 0) await new Promise((resolve) => { wake = resolve; });
+  return free.pop();
+}
+
+function send(buffer, length, hash) {
+  hash.update(new Uint8Array(buffer, 0, length));
+  parentPort.postMessage({ type: 'data', buffer, length }, [buffer]);
+}
+
+async function copy({ path, size }) {
+  const hash = createHash('sha256');
+  const fd = openSync(path, 'r');
+  let sent = 0;
+  try {
+    for (;;) {
+      const buffer = await takeBuffer();
+      const length = readSync(fd, new Uint8Array(buffer), 0, bufferSize, null);
+      if (length === 0 || sent + length > size) {
+        free.push(buffer);
+        sent += length;
+        break;
+      }
+      sent += length;
+      send(buffer, length, hash);
+    }
+  } finally {
+    closeSync(fd);
+  }
+  parentPort.postMessage({ type: 'end', hex: hash.digest('hex'), size: sent });
+}
+
+async function unpack({ path, copy }) {
+  const fd = openSync(path, 'r');
+  const ofBlob = copy ? undefined : createHash('sha256');
+  let size = 0;
+  function* packed() {
+    for (;;) {
+      const chunk = Buffer.allocUnsafeSlow(${256 * 1024});
+      const length = readSync(fd, chunk, 0, chunk.length, null);
+      if (length === 0) return;
+      size += length;
+      const bytes = chunk.subarray(0, length);
+      ofBlob?.update(bytes);
+      yield bytes;
+    }
+  }
+  const blob = packed();
+  const hash = createHash('sha256');
+  let buffer;
+  let filled = 0;
+  const put = async (chunk) => {
+    for (let at = 0; at < chunk.length;) {
+      buffer ??= await takeBuffer();
+      const length = Math.min(chunk.length - at, bufferSize - filled);
+      new Uint8Array(buffer, filled, length).set(chunk.subarray(at, at + length));
+      at += length;
+      filled += length;
+      if (filled === bufferSize) flush();
+    }
+  };
+  const flush = () => {
+    if (buffer === undefined) return;
+    send(buffer, filled, hash);
+    buffer = undefined;
+    filled = 0;
+  };
+  try {
+    let problem;
+    const head = Buffer.alloc(4);
+    readSync(fd, head, 0, 4, 0);
+    const isGzip = head[0] === 0x1f && head[1] === 0x8b;
+    const isZstd = head.readUInt32LE(0) === 0xfd2fb528;
+    const unpacker = isGzip
+      ? zlib.createGunzip({ chunkSize: ${256 * 1024} })
+      : isZstd && zlib.createZstdDecompress !== undefined
+        ? zlib.createZstdDecompress({ chunkSize: ${256 * 1024} })
+        : undefined;
+    const isPacked = isZstd && unpacker === undefined;
+    parentPort.postMessage({ type: 'begin', isPacked });
+    try {
+      if (unpacker === undefined) for (const chunk of blob) await put(chunk);
+      else {
+        const source = Readable.from(blob, { objectMode: false, highWaterMark: 1 });
+        source.pipe(unpacker);
+        for await (const chunk of unpacker) await put(chunk);
+        source.destroy();
+      }
+    } catch (error) {
+      problem = { code: String(error.code ?? ''), message: String(error.message) };
+    }
+    flush();
+    // Whoever packed it may have put something behind.
+    if (ofBlob !== undefined) {
+      const rest = Buffer.allocUnsafeSlow(bufferSize);
+      for (let length; (length = readSync(fd, rest, 0, rest.length, null)) > 0; size += length)
+        ofBlob.update(rest.subarray(0, length));
+    }
+    const seen = ofBlob === undefined ? {} : { blob: { hex: ofBlob.digest('hex'), size } };
+    if (problem === undefined) parentPort.postMessage({ type: 'end', hex: hash.digest('hex'), isPacked, ...seen });
+    else parentPort.postMessage({ type: 'error', ...problem, ...seen });
+  } finally {
+    if (buffer !== undefined) free.push(buffer);
+    closeSync(fd);
+  }
+}
+`;

@@ -1,0 +1,154 @@
+import type { Attributes, LayerEntry } from './layer-entry.ts';
+import { LayerError } from './layer-entry.ts';
+import type { DirectoryNode, LayerTree, Node } from './layer-tree.ts';
+import { PathError } from './layer-tree.ts';
+
+/** Blocks of a file system that count for a snapshot's size, and what one of their directory entries takes besides its name. */
+const BLOCK = 4096;
+const NAME_HEADER = 8;
+const FAST_LINK = 59;
+
+/** A layer that has been written: what is still to be known of it. */
+export interface WrittenLayer {
+  /** Distinct ones, the root's included. */
+  readonly inodes: number;
+  /** Bytes on disk, as far as that can be told without the file system. */
+  readonly size: number;
+  /** Directories and symbolic links alone. */
+  readonly tree: LayerTree;
+  /** Directories that a lower layer describes, parents first. */
+  readonly inheriting: readonly string[];
+  /** Of the paths of all that is no directory, sorted: hundred thousands of them are in memory for all layers. */
+  readonly others: Float64Array;
+}
+
+/** Takes over the tree of a layer that is complete, and takes out of it what is not needed any more. */
+export function closeLayer(tree: LayerTree): WrittenLayer {
+  const seen = new Set<Node>();
+  const inheriting: string[] = [];
+  const hashes: number[] = [];
+  let blocks = 0;
+  const directories: DirectoryNode[] = [];
+  for (const { path, node } of tree.walk()) {
+    if (node.type !== 'directory') hashes.push(hashOf(path));
+    else {
+      directories.push(node);
+      if (node.inherits) inheriting.push(path);
+    }
+    if (seen.has(node)) continue;
+    seen.add(node);
+    blocks += blocksOf(node);
+  }
+  for (const { children } of directories)
+    for (const [name, node] of children)
+      if (node.type !== 'directory' && node.type !== 'symlink') children.delete(name);
+  return {
+    inodes: seen.size,
+    size: blocks * BLOCK,
+    tree,
+    inheriting,
+    others: Float64Array.from(hashes).sort(),
+  };
+}
+
+/**
+ * What containerd's `mkparent` copies for directories that have no member of their own: mode, owner, time and extended
+ * attributes of the topmost lower layer that has them. `lower` begins with the nearest one, whose own are known by now.
+ * Throws a `LayerError` where the engine would fail. Returns what has to be written again.
+ */
+export function inheritAttributes(
+  layer: WrittenLayer,
+  lower: readonly WrittenLayer[],
+): LayerEntry[] {
+  const entries: LayerEntry[] = [];
+  for (const path of layer.inheriting) {
+    const node = layer.tree.at(path.split('/'));
+    if (node?.type !== 'directory') continue;
+    const found = findBelow(path, lower);
+    if (found === undefined) continue;
+    const { xattrs, ...others } = inherit(node, found);
+    node.attributes = { ...others, xattrs };
+    entries.push({ type: 'directory', path, ...node.attributes });
+  }
+  return entries;
+}
+
+function inherit(node: DirectoryNode, found: Attributes): Attributes {
+  const xattrs = new Map(
+    [...found.xattrs, ...node.attributes.xattrs].filter(
+      ([name]) => !name.startsWith('trusted.') || node.attributes.xattrs.has(name),
+    ),
+  );
+  // A member that came later said everything but these.
+  return { ...(node.isUnpacked ? node.attributes : found), xattrs };
+}
+
+function findBelow(path: string, lower: readonly WrittenLayer[]): Attributes | undefined {
+  for (const { tree, others } of lower) {
+    const parts = resolveIn(tree, others, path);
+    const node = tree.at(parts);
+    if (node?.type === 'directory') return node.attributes;
+    // Replaced, so what is below that is not meant.
+    if (node !== undefined || has(others, parts.join('/'))) return undefined;
+  }
+  return undefined;
+}
+
+function resolveIn(tree: LayerTree, others: Float64Array, path: string): string[] {
+  const refuse = (detail: string): LayerError =>
+    new LayerError(detail, Buffer.from(path, 'latin1'));
+  let parts: string[];
+  try {
+    parts = tree.resolve(path.split('/'));
+  } catch (error) {
+    if (error instanceof PathError) throw refuse(`in a lower layer ${error.message}`);
+    throw error;
+  }
+  for (let depth = 1; depth < parts.length; depth += 1) {
+    const above = parts.slice(0, depth);
+    if (tree.at(above) === undefined && has(others, above.join('/')))
+      throw refuse('it is below what is no directory in a lower layer');
+  }
+  return parts;
+}
+
+function blocksOf(node: Node): number {
+  switch (node.type) {
+    case 'file':
+      return Math.ceil(node.size / BLOCK);
+    case 'symlink':
+      return node.target.length > FAST_LINK ? 1 : 0;
+    case 'directory': {
+      let bytes = 0;
+      for (const name of node.children.keys()) bytes += NAME_HEADER + name.length;
+      return Math.max(1, Math.ceil(bytes / BLOCK));
+    }
+    case 'character device':
+    case 'block device':
+    case 'fifo':
+      return 0;
+  }
+}
+
+function has(sorted: Float64Array, path: string): boolean {
+  const wanted = hashOf(path);
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] ?? 0) < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return sorted[low] === wanted;
+}
+
+/** 52 bits: two of FNV-1a from different starts. */
+function hashOf(path: string): number {
+  let a = 0x811c9dc5;
+  let b = 0x050c5d1f;
+  for (let at = 0; at < path.length; at += 1) {
+    const code = path.charCodeAt(at);
+    a = Math.imul(a ^ code, 0x01000193);
+    b = Math.imul(b ^ code, 0x01000193) + at;
+  }
+  return (a >>> 0) * 2 ** 20 + ((b >>> 0) & 0xfffff);
+}
