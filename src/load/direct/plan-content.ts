@@ -3,7 +3,7 @@ import { chainIds } from '../../data-root/containerd-store.ts';
 import type { Descriptor } from '../../model/descriptor.ts';
 import type { Digest } from '../../model/digest.ts';
 import { digestOf } from '../../model/digest.ts';
-import type { BlobBad, Failure, PinContradicted } from '../../model/failure.ts';
+import type { BlobBad, PinContradicted } from '../../model/failure.ts';
 import { errorCode } from '../../model/file-failure.ts';
 import type { ImagePin, TargetPins } from '../../model/pins.ts';
 import type { Result } from '../../model/result.ts';
