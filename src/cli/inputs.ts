@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { replaceFile } from '../store/content.ts';
 import { acquireLock } from '../store/store-lock.ts';
-import { errorCode, fileFailure } from '../store/file-failure.ts';
+import { errorCode, fileFailure } from '../model/file-failure.ts';
 import type { Bundle } from '../model/bundle.ts';
 import { readBundles } from '../model/bundle-document.ts';
 import type { Context } from '../model/event.ts';

@@ -10,7 +10,7 @@ import type { NetworkAccess } from '../fetch/access.ts';
 import { loadText } from '../fetch/fetch-file.ts';
 import type { PinOptions } from '../fetch/pin.ts';
 import { pinTarget } from '../fetch/pin.ts';
-import { errorCode } from '../store/file-failure.ts';
+import { errorCode } from '../model/file-failure.ts';
 import type { Surroundings } from './command.ts';
 import { parseCount, parseDelays } from './inputs.ts';
 import type { PinnedTarget, TargetArguments } from './target.ts';

@@ -10,7 +10,7 @@ import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { nameOf } from '../model/reference.ts';
 import { registryOf, sourcesOf } from '../plan/fetch-sources.ts';
-import { interruption } from '../store/file-failure.ts';
+import { interruption } from '../model/file-failure.ts';
 import type { FailureClass } from './classify.ts';
 import { certificatesFor } from './certificates.ts';
 import { classifySkopeo, classifyStatus, lastMessage } from './classify.ts';

@@ -9,7 +9,7 @@ import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { claimMissing } from '../store/claims.ts';
-import { errorCode, fileFailure } from '../store/file-failure.ts';
+import { errorCode, fileFailure } from '../model/file-failure.ts';
 import { publish } from '../store/publish.ts';
 import { makeStaging } from '../store/staging.ts';
 import type { Store } from '../store/store.ts';

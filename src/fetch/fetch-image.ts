@@ -16,7 +16,7 @@ import { atDigest } from '../plan/fetch-sources.ts';
 import type { LocatedSource } from '../plan/wanted.ts';
 import { claimMissing } from '../store/claims.ts';
 import type { Claims } from '../store/claims.ts';
-import { errorCode, fileFailure } from '../store/file-failure.ts';
+import { errorCode, fileFailure } from '../model/file-failure.ts';
 import { writeImageLayout } from '../store/image-layout.ts';
 import type { Signature } from '../store/image-signatures.ts';
 import { keepSignatures } from '../store/image-signatures.ts';

@@ -11,7 +11,7 @@ import type { Platform } from '../model/platform.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import type { LocatedSource } from '../plan/wanted.ts';
-import { errorCode, fileFailure, interruption } from '../store/file-failure.ts';
+import { errorCode, fileFailure, interruption } from '../model/file-failure.ts';
 import type { SkopeoFailure, SkopeoRun } from '../tools/skopeo.ts';
 import { copyToDirectory, inspectRaw } from '../tools/skopeo.ts';
 import { commandFailure } from '../tools/run-command.ts';

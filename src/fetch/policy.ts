@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { replaceFile } from '../store/content.ts';
-import { errorCode } from '../store/file-failure.ts';
+import { errorCode } from '../model/file-failure.ts';
 
 /** Accepts everything: what was pinned by digest needs no signature to be what was pinned. */
 const OURS = '{"default":[{"type":"insecureAcceptAnything"}]}\n';

@@ -3,7 +3,7 @@ import type { Context } from '../model/event.ts';
 import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail } from '../model/result.ts';
-import { interruption } from '../store/file-failure.ts';
+import { interruption } from '../model/file-failure.ts';
 
 /** Milliseconds between the attempts: the first comes at once, so there is one attempt more than delays. */
 export const RETRY_DELAYS: readonly number[] = [5_000, 15_000, 45_000];

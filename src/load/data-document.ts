@@ -6,7 +6,7 @@ import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import type { BuildSettings } from '../plan/fingerprint.ts';
 import { fingerprintOf, sortKeys } from '../plan/fingerprint.ts';
-import { errorCode } from '../store/file-failure.ts';
+import { errorCode } from '../model/file-failure.ts';
 
 /** data.json: what is baked into a data image, for people, update servers, `stowage verify` and the next build. */
 export interface DataDocument {

@@ -10,7 +10,7 @@ import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { readDiffIds, readImageParts, readStatedPlatform } from '../oci/image-parts.ts';
 import type { DirectoryEntry, ReadFailure } from '../ext4/reader/at-path.ts';
-import { hashAt, listAt, readAt } from '../ext4/reader/at-path.ts';
+import { hashAt, linkAt, listAt, readAt } from '../ext4/reader/at-path.ts';
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
 import { openImage } from '../ext4/reader/open-image.ts';
 import { escapeName, isPlainName, strangeNames } from './into-names.ts';
@@ -109,6 +109,12 @@ async function walk(image: ImageReader, directory: string, found: Walk): Promise
       tree.set(`${path}/`, about);
       const below = await walk(image, path, found);
       if (!below.ok) return below;
+      continue;
+    }
+    if (entry.type === 'symlink') {
+      const target = await linkAt(image, `/${path}`);
+      if (!target.ok) return fail(unreadable(image.path, target.failure));
+      tree.set(path, `${about} to ${target.value}`);
       continue;
     }
     if (entry.type !== 'file') {

@@ -7,7 +7,7 @@ import { digestOf, hexOf } from '../model/digest.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { hashHandle } from '../store/content.ts';
-import { errorCode, fileFailure } from '../store/file-failure.ts';
+import { errorCode, fileFailure } from '../model/file-failure.ts';
 import type { BuildRequest, WorkFiles } from './loader.ts';
 import type { FileToWrite } from './write-files.ts';
 import { writeFiles } from './write-files.ts';

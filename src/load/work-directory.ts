@@ -2,7 +2,7 @@ import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { fileFailure } from '../store/file-failure.ts';
+import { fileFailure } from '../model/file-failure.ts';
 import { currentOwner, formatOwner, ownerState, parseOwner } from '../store/owner.ts';
 import { mountPoints } from '../tools/mount.ts';
 import type { WorkFiles } from './loader.ts';

@@ -9,7 +9,7 @@ import { fail, ok } from '../model/result.ts';
 import { readImageParts } from '../oci/image-parts.ts';
 import type { ImageParts } from '../oci/image-parts.ts';
 import { ArchiveError, readArchive, readText } from '../oci/read-archive.ts';
-import { errorCode, fileFailure, interruption } from './file-failure.ts';
+import { errorCode, fileFailure, interruption } from '../model/file-failure.ts';
 import { writeImageLayout } from './image-layout.ts';
 import { publish } from './publish.ts';
 import { lackOfSpace, stageMember } from './stage-member.ts';

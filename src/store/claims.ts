@@ -7,7 +7,7 @@ import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { stampOf } from './content.ts';
-import { interruption } from './file-failure.ts';
+import { interruption } from '../model/file-failure.ts';
 import { currentOwner, formatOwner } from './owner.ts';
 import type { Owner } from './owner.ts';
 import type { Lock } from './store-lock.ts';

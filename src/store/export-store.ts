@@ -18,7 +18,7 @@ import type {
 } from '../oci/store-archive.ts';
 import { writeStoreArchive } from '../oci/store-archive.ts';
 import { syncDirectory } from './content.ts';
-import { errorCode, fileFailure, interruption } from './file-failure.ts';
+import { errorCode, fileFailure, interruption } from '../model/file-failure.ts';
 import type { Inventory } from './inventory.ts';
 import { blobsNeeded, takeInventory } from './inventory.ts';
 import { noteUse } from './last-use.ts';

@@ -17,7 +17,7 @@ import { hexOf, parseDigest } from '../model/digest.ts';
 import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
 import { replaceFile, stampOf, syncDirectory } from './content.ts';
-import { errorCode } from './file-failure.ts';
+import { errorCode } from '../model/file-failure.ts';
 import { makeStaging } from './staging.ts';
 import type { Lock } from './store-lock.ts';
 import { acquireLock } from './store-lock.ts';

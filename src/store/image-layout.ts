@@ -4,7 +4,7 @@ import type { Descriptor } from '../model/descriptor.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { replaceFile, syncDirectory } from './content.ts';
-import { errorCode, fileFailure } from './file-failure.ts';
+import { errorCode, fileFailure } from '../model/file-failure.ts';
 import { makeStaging } from './staging.ts';
 import type { Store } from './store.ts';
 

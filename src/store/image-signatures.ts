@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { replaceFile, syncDirectory } from './content.ts';
-import { errorCode, fileFailure } from './file-failure.ts';
+import { errorCode, fileFailure } from '../model/file-failure.ts';
 import type { StoredImage } from './image-layout.ts';
 import { makeStaging } from './staging.ts';
 import type { Store } from './store.ts';

@@ -11,7 +11,7 @@ import type { ArchiveMember } from '../oci/read-archive.ts';
 import { ArchiveError, readArchive, readText } from '../oci/read-archive.ts';
 import type { ArchivedContent, StoreArchive } from '../oci/store-archive.ts';
 import { EXPORT_DOCUMENT, FOR_OTHERS, readExportDocument } from '../oci/store-archive.ts';
-import { errorCode, fileFailure, interruption } from './file-failure.ts';
+import { errorCode, fileFailure, interruption } from '../model/file-failure.ts';
 import { hasImageLayout, writeImageLayout } from './image-layout.ts';
 import { keepSignatures } from './image-signatures.ts';
 import { publish } from './publish.ts';

@@ -8,7 +8,7 @@ import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import type { ImageParts } from '../oci/image-parts.ts';
 import { readImageParts, readStatedPlatform } from '../oci/image-parts.ts';
-import { errorCode, fileFailure } from './file-failure.ts';
+import { errorCode, fileFailure } from '../model/file-failure.ts';
 import type { FinishedImage } from './finished.ts';
 import { listFinished } from './finished.ts';
 import { lastUse } from './last-use.ts';

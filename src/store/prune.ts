@@ -3,7 +3,7 @@ import type { Digest } from '../model/digest.ts';
 import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { fileFailure, interruption } from './file-failure.ts';
+import { fileFailure, interruption } from '../model/file-failure.ts';
 import type { FinishedImage } from './finished.ts';
 import { ownBytes, removeFinished } from './finished.ts';
 import type { Inventory, InventoryContent, InventoryImage } from './inventory.ts';

@@ -6,7 +6,7 @@ import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { hashHandle, stampOf, syncDirectory } from './content.ts';
 import type { Hashed } from './content.ts';
-import { fileFailure } from './file-failure.ts';
+import { fileFailure } from '../model/file-failure.ts';
 import type { Shelf, Store } from './store.ts';
 import { contentPath, recordVerified } from './store.ts';
 

@@ -2,7 +2,7 @@ import { rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import type { Digest } from '../model/digest.ts';
-import { errorCode } from './file-failure.ts';
+import { errorCode } from '../model/file-failure.ts';
 import type { Staging } from './staging.ts';
 import type { Shelf, Store } from './store.ts';
 import { contentPath, recordPath } from './store.ts';

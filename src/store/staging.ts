@@ -5,7 +5,7 @@ import type { Report } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { replaceFile } from './content.ts';
-import { errorCode, fileFailure, isWriteRefused } from './file-failure.ts';
+import { errorCode, fileFailure, isWriteRefused } from '../model/file-failure.ts';
 import { currentOwner, formatOwner, ownerState, parseOwner } from './owner.ts';
 import type { Store } from './store.ts';
 

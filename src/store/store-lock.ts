@@ -7,7 +7,7 @@ import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { replaceFile } from './content.ts';
-import { errorCode, fileFailure, interruption } from './file-failure.ts';
+import { errorCode, fileFailure, interruption } from '../model/file-failure.ts';
 import type { Owner } from './owner.ts';
 import { currentOwner, describeOwner, formatOwner, ownerState, parseOwner } from './owner.ts';
 

@@ -8,7 +8,7 @@ import type { BlobBad, Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { hashHandle, replaceFile, stampOf } from './content.ts';
-import { errorCode, fileFailure, isWriteRefused } from './file-failure.ts';
+import { errorCode, fileFailure, isWriteRefused } from '../model/file-failure.ts';
 import { noteUse } from './last-use.ts';
 
 /**

@@ -6,7 +6,7 @@ import type { Context } from '../model/event.ts';
 import type { BlobBad } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { errorCode, fileFailure, interruption } from './file-failure.ts';
+import { errorCode, fileFailure, interruption } from '../model/file-failure.ts';
 import { removeFinished } from './finished.ts';
 import type { FileHash } from './hash-threads.ts';
 import { hashFiles } from './hash-threads.ts';

@@ -6,7 +6,7 @@ import { fail, ok } from '../../model/result.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
 import type { Adopted, KnownImage } from '../../store/adopt-archives.ts';
 import { adoptArchive, isArchiveName } from '../../store/adopt-archives.ts';
-import { fileFailure } from '../../store/file-failure.ts';
+import { fileFailure } from '../../model/file-failure.ts';
 import { importStore } from '../../store/import-store.ts';
 import { createStore, openStore } from '../../store/store.ts';
 import type { Outcome } from '../command.ts';

@@ -8,7 +8,7 @@ import { fail, ok } from '../../model/result.ts';
 import { targetKey } from '../../model/pins-document.ts';
 import { selectTarget } from '../../plan/select-target.ts';
 import { formatBytes } from '../../report/describe-failure.ts';
-import { errorCode, fileFailure } from '../../store/file-failure.ts';
+import { errorCode, fileFailure } from '../../model/file-failure.ts';
 import type { VerifySummary } from '../../verify/verify.ts';
 import { verifyConsistency, verifyDataImage } from '../../verify/verify.ts';
 import type { Outcome } from '../command.ts';

@@ -8,7 +8,7 @@ import type { Failure } from '../../model/failure.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import type { Platform } from '../../model/platform.ts';
-import { interruption } from '../../store/file-failure.ts';
+import { interruption } from '../../model/file-failure.ts';
 import type { ContainerEngine, ContainerState } from '../../tools/container-engine.ts';
 import type { ApiFailure, EngineApi, EngineVersion } from '../../tools/engine-api.ts';
 import { isApi, openEngineApi } from '../../tools/engine-api.ts';

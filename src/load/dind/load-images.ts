@@ -9,7 +9,7 @@ import { fail, ok } from '../../model/result.ts';
 import { hybridArchive } from '../../oci/hybrid-archive.ts';
 import type { PlannedLoad } from '../../plan/load-order.ts';
 import { layerBytes, planLoads } from '../../plan/load-order.ts';
-import { interruption } from '../../store/file-failure.ts';
+import { interruption } from '../../model/file-failure.ts';
 import type { Store } from '../../store/store.ts';
 import { brokenBlob } from '../broken-blob.ts';
 import type { EngineContainer } from './engine-container.ts';

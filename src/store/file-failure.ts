@@ -1,1 +1,0 @@
-export { errorCode, fileFailure, interruption, isWriteRefused } from '../model/file-failure.ts';
