@@ -1,0 +1,133 @@
+import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ContainerdStore } from '../../../src/data-root/containerd-store.ts';
+import {
+  chainIds,
+  containerdPaths,
+  readContainerdStore,
+} from '../../../src/data-root/containerd-store.ts';
+import { parseDigest } from '../../../src/model/digest.ts';
+import type { DeviceEngine } from '../../rig/device-engine.ts';
+import { startDevice } from '../../rig/device-engine.ts';
+import { dindImage } from '../../rig/dind-image.ts';
+import { startEngine } from '../../rig/engine.ts';
+import { digestOf, writeLayout } from '../../rig/image.ts';
+import type { Owner } from '../../rig/owner.ts';
+import { must } from '../../rig/process.ts';
+import { temporaryTree } from '../../rig/temporary-tree.ts';
+import type { HostileCase } from './case.ts';
+import { listDirectories } from './listing.ts';
+import type { Outcome } from './outcome.ts';
+
+const PATHS = containerdPaths('docker', 'daemon');
+const CONFIG_TYPE = 'application/vnd.oci.image.config.v1+json';
+const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json';
+
+/** What a real dockerd with containerd's store makes of each case, loaded one after the other into the same engine. */
+export async function loadIntoEngine(
+  owner: Owner,
+  cases: readonly HostileCase[],
+  progress: (line: string) => void = () => undefined,
+): Promise<{ readonly version: string; readonly outcomes: readonly Outcome[] }> {
+  const dir = temporaryTree(owner);
+  const empty = join(dir, 'empty.ext4');
+  await must('truncate', ['-s', '64M', empty]);
+  await must('mke2fs', ['-q', '-F', '-t', 'ext4', '-I', '256', '-b', '4096', empty]);
+  const outer = await startEngine(owner);
+  const dind = await dindImage(progress);
+  await outer.load(dind);
+  const grow = 2 * 1024 * 1024 * 1024;
+  const device = await startDevice(owner, empty, { engine: outer, dind, grow });
+  const since = Math.floor(Date.now() / 1000) - 1;
+  const outcomes: Outcome[] = [];
+  for (const hostile of cases) {
+    const outcome = await load(device, hostile, join(dir, 'image'), since);
+    progress(`${hostile.name}: ${'refused' in outcome ? outcome.refused : 'accepted'}`);
+    outcomes.push(outcome);
+  }
+  const { version } = device;
+  await device.stop();
+  return { version, outcomes };
+}
+
+async function load(
+  device: DeviceEngine,
+  hostile: HostileCase,
+  layout: string,
+  since: number,
+): Promise<Outcome> {
+  const name = `docker.io/hostile/${hostile.name.replace(/[^a-z0-9]+/g, '-')}:1`;
+  await must('rm', ['-rf', layout]);
+  await writeImage(layout, hostile, name);
+  const archive = `${layout}.tar`;
+  await must('tar', ['-C', layout, '-cf', archive, '.']);
+  const { code, stdout, stderr } = await device.docker(['load', '-i', archive]);
+  if (code !== 0) return { refused: withoutChance(stderr + stdout) };
+  const chain = chainIds(
+    hostile.layers.map(({ diffId }) => {
+      const digest = parseDigest(diffId);
+      if (digest === undefined) throw new Error(`${diffId} is no digest`);
+      return digest;
+    }),
+  );
+  const store = await readStore(device.partition);
+  const ids = chain.map((id) => {
+    const record = store.snapshots.get(id)?.record;
+    return record === undefined ? undefined : store.records.get(record)?.id;
+  });
+  if (ids.includes(undefined)) return { refused: `loaded, but not unpacked: ${stdout}${stderr}` };
+  const directories = ids.map((id) => join(device.partition, PATHS.snapshots, `${id}`, 'fs'));
+  return { layers: await listDirectories(directories, since) };
+}
+
+async function writeImage(layout: string, hostile: HostileCase, name: string): Promise<void> {
+  const blobs = new Map<string, Uint8Array>();
+  const add = (
+    mediaType: string,
+    blob: Uint8Array,
+  ): { mediaType: string; digest: string; size: number } => {
+    blobs.set(digestOf(blob), blob);
+    return { mediaType, digest: digestOf(blob), size: blob.length };
+  };
+  const json = (value: object): Buffer => Buffer.from(JSON.stringify(value));
+  const layers = hostile.layers.map(({ mediaType, blob }) => add(mediaType, blob));
+  const config = add(
+    CONFIG_TYPE,
+    json({
+      ...{ os: 'linux', architecture: 'amd64', config: { Labels: { case: hostile.name } } },
+      rootfs: { type: 'layers', diff_ids: hostile.layers.map(({ diffId }) => diffId) },
+    }),
+  );
+  const manifest = json({ schemaVersion: 2, mediaType: MANIFEST_TYPE, config, layers });
+  const descriptor = add(MANIFEST_TYPE, manifest);
+  await writeLayout(layout, { descriptor, blobs }, name);
+  const annotations = { 'io.containerd.image.name': name };
+  const index = { schemaVersion: 2, manifests: [{ ...descriptor, annotations }] };
+  await writeFile(join(layout, 'index.json'), JSON.stringify(index));
+}
+
+/** The engine may be writing just now. */
+async function readStore(partition: string): Promise<ContainerdStore> {
+  for (let attempt = 0; ; attempt += 1) {
+    const read = readContainerdStore(
+      readFileSync(join(partition, PATHS.metaDb)),
+      readFileSync(join(partition, PATHS.snapshotsDb)),
+    );
+    if (read.ok) return read.value;
+    if (attempt === 20) throw new Error(JSON.stringify(read.failure));
+    await sleep(100);
+  }
+}
+
+/** A message as it is the next time too. */
+function withoutChance(message: string): string {
+  return message
+    .trim()
+    .replace(/sha256:[0-9a-f]{64}/g, '<digest>')
+    .replace(/[0-9a-f]{64}/g, '<digest>')
+    .replace(/\/[^ :"]*\/containerd-mount\d+/g, '<root>')
+    .replace(/\/[^ :"]*\/snapshots\/\d+\/fs/g, '<root>')
+    .replace(/extract-\d+-\S+/g, '<extraction>');
+}

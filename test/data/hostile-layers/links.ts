@@ -1,0 +1,128 @@
+import type { HostileCase } from './case.ts';
+import {
+  device,
+  directory,
+  extended,
+  file,
+  gnuLong,
+  hardLink,
+  hostile,
+  LOWER,
+  special,
+  symlink,
+} from './case.ts';
+
+const long = (length: number): string => 't/'.repeat(length / 2 + 1).slice(0, length);
+
+/** Links, hard and symbolic, and what is put through them. */
+export const LINKS: readonly HostileCase[] = [
+  hostile('parent-is-a-symlink-to-an-absolute-path', [symlink('link', '/tmp'), file('link/x')]),
+  hostile('parent-is-a-symlink-that-leads-out', [
+    symlink('link', '../../../../../../../tmp'),
+    file('link/x'),
+  ]),
+  hostile('parent-is-a-symlink-of-the-layer', [
+    directory('target/', { mode: '0000700' }),
+    symlink('link', 'target'),
+    file('link/x'),
+  ]),
+  hostile('parent-is-a-chain-of-symlinks', [
+    directory('a/'),
+    symlink('one', 'two'),
+    symlink('two', './three/../a'),
+    file('one/x'),
+  ]),
+  hostile('parent-is-a-symlink-to-nowhere', [symlink('link', 'nowhere/at/all'), file('link/x')]),
+  hostile('parent-is-a-loop-of-symlinks', [symlink('a', 'b'), symlink('b', 'a'), file('a/x')]),
+  hostile('parent-is-a-symlink-to-itself', [symlink('a', 'a'), file('a/x')]),
+  hostile('parent-is-a-symlink-to-a-file', [file('f'), symlink('link', 'f'), file('link/x')]),
+  hostile('parent-is-a-file', [file('f'), file('f/x')]),
+  hostile('parent-is-a-fifo', [special('6', 'f'), file('f/x')]),
+  hostile('parent-is-a-symlink-of-the-lower-layer', LOWER, [file('bin/new')]),
+  hostile('parent-is-a-symlink-to-the-lower-layer', LOWER, [
+    symlink('link', 'usr/bin'),
+    file('link/new'),
+  ]),
+  hostile('parent-is-a-file-of-the-lower-layer', LOWER, [file('etc/base/x')]),
+  hostile('parent-is-of-the-lower-layer', LOWER, [file('etc/new'), file('deep/er/new')]),
+  hostile(
+    'parent-is-of-two-lower-layers',
+    LOWER,
+    [directory('etc/', { mode: '0000500', uid: 77 })],
+    [file('etc/new'), file('usr/bin/new')],
+  ),
+  hostile('directory-through-a-symlink', [
+    directory('target/'),
+    symlink('link', 'target'),
+    directory('link/sub/', { mode: '0000700' }),
+    file('link/sub/x'),
+  ]),
+  hostile('directory-in-place-of-a-symlink', [
+    directory('target/'),
+    symlink('link', 'target'),
+    directory('link/', { mode: '0000700' }),
+    file('link/x'),
+  ]),
+  hostile('directory-in-place-of-a-symlink-of-the-lower-layer', LOWER, [
+    directory('bin/', { mode: '0000700' }),
+    file('bin/x'),
+  ]),
+  hostile('symlink-through-a-symlink', [
+    directory('d/'),
+    symlink('link', 'd'),
+    symlink('link/again', '../x'),
+  ]),
+  hostile('symlink-absolute', [symlink('link', '/etc/passwd')]),
+  hostile('symlink-to-nothing', [symlink('link', '')]),
+  hostile('symlink-to-a-long-path', [extended({ linkpath: long(4000) }), symlink('link', 'x')]),
+  hostile('symlink-to-a-path-of-4095-bytes', [
+    extended({ linkpath: long(4095) }),
+    symlink('link', 'x'),
+  ]),
+  hostile('symlink-to-a-path-of-4096-bytes', [
+    extended({ linkpath: long(4096) }),
+    symlink('link', 'x'),
+  ]),
+  hostile('symlink-to-what-is-no-text', [symlink('link', '\xff\xfe')]),
+  hostile('symlink-of-gnu', [gnuLong('K', long(150)), symlink('link', 'x')]),
+  hostile('symlink-with-other-bits', [symlink('link', 'x', { mode: '0000600', uid: 5, gid: 6 })]),
+  hostile('symlink-with-content', [special('2', 'link', 'content', { mode: '0000777' })]),
+  hostile('hard-link', [file('a', 'x'), hardLink('b', 'a')]),
+  hostile('hard-link-says-otherwise', [
+    file('a', 'x', { mode: '0000644', uid: 1, gid: 1 }),
+    hardLink('b', 'a', { mode: '0004755', uid: 2, gid: 3, mtime: 1_500_000_000 }),
+  ]),
+  hostile('hard-links-in-a-chain', [file('a', 'x'), hardLink('b', 'a'), hardLink('c', 'b')]),
+  hostile('hard-link-before-its-target', [hardLink('b', 'a'), file('a', 'x')]),
+  hostile('hard-link-to-nothing-there', [hardLink('b', 'missing')]),
+  hostile('hard-link-to-itself', [hardLink('a', 'a')]),
+  hostile('hard-link-to-itself-over-a-file', [file('a', 'x'), hardLink('a', 'a')]),
+  hostile('hard-link-to-a-directory', [directory('d/'), hardLink('b', 'd')]),
+  hostile('hard-link-to-the-root', [hardLink('b', '.')]),
+  hostile('hard-link-to-a-symlink', [file('a', 'x'), symlink('s', 'a'), hardLink('b', 's')]),
+  hostile('hard-link-to-a-symlink-to-nowhere', [symlink('s', 'nowhere'), hardLink('b', 's')]),
+  hostile('hard-link-to-a-device', [device('3', 'null', 1, 3), hardLink('b', 'null')]),
+  hostile('hard-link-to-the-lower-layer', LOWER, [hardLink('etc/hard', 'etc/base')]),
+  hostile('hard-link-through-the-lower-symlink', LOWER, [hardLink('hard', 'bin/tool')]),
+  hostile('hard-link-to-an-absolute-path', [file('a', 'x'), hardLink('b', '/a')]),
+  hostile('hard-link-that-leads-out', [file('a', 'x'), hardLink('b', '../../a')]),
+  hostile('hard-link-to-the-machine', [hardLink('b', '../../../../../../../../../etc/passwd')]),
+  hostile('hard-link-with-dot-slash', [file('d/a', 'x'), hardLink('d/b', './d/a')]),
+  hostile('hard-link-through-a-symlink', [
+    file('d/a', 'x'),
+    symlink('s', 'd'),
+    hardLink('b', 's/a'),
+  ]),
+  hostile('hard-link-through-a-symlink-that-leads-out', [
+    symlink('s', '/etc'),
+    hardLink('b', 's/passwd'),
+  ]),
+  hostile('hard-link-with-content', [
+    file('a', 'x'),
+    special('1', 'b', 'content', { at: { 157: 'a' } }),
+    file('next'),
+  ]),
+  hostile('hard-link-over-a-directory', [file('a', 'x'), directory('d/'), hardLink('d', 'a')]),
+  hostile('hard-link-to-what-comes-again', [file('a', '1'), hardLink('b', 'a'), file('a', '2')]),
+  hostile('hard-link-of-a-directory-name', [file('a', 'x'), hardLink('b/', 'a')]),
+];
