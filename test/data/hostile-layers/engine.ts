@@ -77,7 +77,8 @@ async function load(
     const record = store.snapshots.get(id)?.record;
     return record === undefined ? undefined : store.records.get(record)?.id;
   });
-  if (ids.includes(undefined)) return { refused: `loaded, but not unpacked: ${stdout}${stderr}` };
+  // Where it can't unpack an image, the engine says so and keeps it packed.
+  if (ids.includes(undefined)) return { refused: withoutChance(stderr + stdout) };
   const directories = ids.map((id) => join(device.partition, PATHS.snapshots, `${id}`, 'fs'));
   return { layers: await listDirectories(directories, since) };
 }
@@ -121,13 +122,18 @@ async function readStore(partition: string): Promise<ContainerdStore> {
   }
 }
 
-/** A message as it is the next time too. */
+/** What it failed on: as it will be the next time too. */
 function withoutChance(message: string): string {
   return message
+    .replace(/^Loaded image: .*$/gm, '')
     .trim()
     .replace(/sha256:[0-9a-f]{64}/g, '<digest>')
     .replace(/[0-9a-f]{64}/g, '<digest>')
     .replace(/\/[^ :"]*\/containerd-mount\d+/g, '<root>')
     .replace(/\/[^ :"]*\/snapshots\/\d+\/fs/g, '<root>')
-    .replace(/extract-\d+-\S+/g, '<extraction>');
+    .replace(/\/[^ :"]*\/tmpmounts/g, '<mounts>')
+    .replace(/^Error unpacking image .*?: apply layer error for ".*?": /, '')
+    .replace(/^failed to extract layer <digest>: /, '')
+    .replace(/^mount callback failed on <root>: /, '')
+    .replace(/p{200}(\/p{1,200})+/g, '<path>');
 }

@@ -1,76 +1,119 @@
 import { execFileSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { digestOf } from '../../rig/image.ts';
-import type { HostileCase } from './case.ts';
+import type { HostileCase, HostileLayer } from './case.ts';
 import { archive, compressed, directory, file, LOWER, packed, plain } from './case.ts';
-
-const TAR = archive(file('a', 'x'.repeat(3000)), directory('d/'), file('d/b'));
-const GZIP = gzipSync(TAR);
-
-function zstd(bytes: Buffer): Buffer {
-  return execFileSync('zstd', ['-q', '-c', '-3', '--single-thread'], { input: bytes });
-}
-
-function spoilt(bytes: Buffer, at: number): Buffer {
-  const copy = Buffer.from(bytes);
-  const place = at < 0 ? copy.length + at : at;
-  copy[place] = (copy[place] ?? 0) ^ 0xff;
-  return copy;
-}
 
 /** How layers are compressed, what their configs say of them, and how many there are. */
 export function packings(): HostileCase[] {
-  const half = Math.floor(TAR.length / 2);
-  const ZSTD = zstd(TAR);
-  const BOMB = archive(file('zeros', Buffer.alloc(64 * 1024 * 1024)));
-  const gzip = (blob: Buffer, diffId?: string): ReturnType<typeof compressed> =>
-    compressed('gzip', blob, TAR, diffId);
-  const frame = (blob: Buffer, diffId?: string): ReturnType<typeof compressed> =>
-    compressed('zstd', blob, TAR, diffId);
-  const other = digestOf(Buffer.from('something else'));
+  return [...ofGzip(), ...ofZstd(), ...ofDiffIds(), ...ofCounts()];
+}
+
+/** A case of one layer, which no other case has: engines remember what a blob was unpacked to. */
+function one(name: string, make: (tar: Buffer) => HostileLayer): HostileCase {
+  return packed(name, make(tarOf(name)));
+}
+
+function tarOf(name: string): Buffer {
+  return archive(file('a', `${name} `.repeat(200)), directory('d/'), file('d/b'));
+}
+
+function gzip(name: string, change: (packed: Buffer, tar: Buffer) => Buffer): HostileCase {
+  return one(name, (tar) => compressed('gzip', change(gzipSync(tar), tar), tar));
+}
+
+function zstd(name: string, change: (packed: Buffer, tar: Buffer) => Buffer): HostileCase {
+  return one(name, (tar) => compressed('zstd', change(zstdOf(tar), tar), tar));
+}
+
+function zstdOf(bytes: Buffer): Buffer {
+  return execFileSync('zstd', ['-q', '-c', '-3', '--single-thread'], { input: bytes });
+}
+
+function spoilt(bytes: Buffer, fromEnd: number): Buffer {
+  const copy = Buffer.from(bytes);
+  const at = copy.length - fromEnd;
+  copy[at] = (copy[at] ?? 0) ^ 0xff;
+  return copy;
+}
+
+const GARBAGE = Buffer.from('garbage'.repeat(99));
+const BOMB = 64 * 1024 * 1024;
+
+function bomb(name: string): Buffer {
+  return archive(file(name, Buffer.alloc(BOMB)));
+}
+
+function ofGzip(): HostileCase[] {
   return [
-    packed('gzip', gzip(GZIP)),
-    packed('gzip-truncated', gzip(GZIP.subarray(0, GZIP.length - 20))),
-    packed('gzip-without-its-trailer', gzip(GZIP.subarray(0, GZIP.length - 8))),
-    packed('gzip-of-a-wrong-checksum', gzip(spoilt(GZIP, -8))),
-    packed('gzip-of-a-wrong-length', gzip(spoilt(GZIP, -1))),
-    packed(
-      'gzip-with-garbage-behind',
-      gzip(Buffer.concat([GZIP, Buffer.from('garbage'.repeat(99))])),
+    gzip('gzip', (blob) => blob),
+    gzip('gzip-truncated', (blob) => blob.subarray(0, -20)),
+    gzip('gzip-without-its-trailer', (blob) => blob.subarray(0, -8)),
+    gzip('gzip-of-a-wrong-checksum', (blob) => spoilt(blob, 8)),
+    gzip('gzip-of-a-wrong-length', (blob) => spoilt(blob, 1)),
+    gzip('gzip-with-garbage-behind', (blob) => Buffer.concat([blob, GARBAGE])),
+    gzip('gzip-with-zeros-behind', (blob) => Buffer.concat([blob, Buffer.alloc(512)])),
+    gzip('gzip-of-two-members', (_, tar) =>
+      Buffer.concat([gzipSync(tar.subarray(0, 700)), gzipSync(tar.subarray(700))]),
     ),
-    packed('gzip-with-zeros-behind', gzip(Buffer.concat([GZIP, Buffer.alloc(512)]))),
-    packed(
-      'gzip-of-two-members',
-      gzip(Buffer.concat([gzipSync(TAR.subarray(0, half)), gzipSync(TAR.subarray(half))])),
-    ),
-    packed('gzip-of-an-empty-member-first', gzip(Buffer.concat([gzipSync(''), GZIP]))),
-    packed('gzip-twice', gzip(gzipSync(GZIP), digestOf(GZIP))),
-    packed('gzip-called-plain', plain(GZIP, digestOf(TAR))),
-    packed('gzip-called-zstd', frame(GZIP)),
-    packed('plain-called-gzip', gzip(TAR)),
+    gzip('gzip-of-an-empty-member-first', (blob) => Buffer.concat([gzipSync(''), blob])),
+    one('gzip-twice', (tar) => compressed('gzip', gzipSync(gzipSync(tar)), gzipSync(tar))),
+    one('gzip-called-plain', (tar) => plain(gzipSync(tar), digestOf(tar))),
+    one('gzip-called-zstd', (tar) => compressed('zstd', gzipSync(tar), tar)),
+    one('plain-called-gzip', (tar) => compressed('gzip', tar, tar)),
     packed('gzip-of-nothing', compressed('gzip', gzipSync(''), Buffer.alloc(0))),
-    packed('gzip-of-no-bytes', compressed('gzip', Buffer.alloc(0), Buffer.alloc(0))),
-    packed('zstd', frame(ZSTD)),
-    packed('zstd-truncated', frame(ZSTD.subarray(0, ZSTD.length - 20))),
-    packed('zstd-of-a-wrong-checksum', frame(spoilt(ZSTD, -1))),
-    packed('zstd-with-garbage-behind', frame(Buffer.concat([ZSTD, Buffer.from('garbage')]))),
     packed(
-      'zstd-of-two-frames',
-      frame(Buffer.concat([zstd(TAR.subarray(0, half)), zstd(TAR.subarray(half))])),
+      'gzip-of-no-bytes',
+      plain(tarOf('gzip-of-no-bytes')),
+      compressed('gzip', Buffer.alloc(0), Buffer.alloc(0)),
+    ),
+    packed('gzip-bomb', compressed('gzip', gzipSync(bomb('gzip')), bomb('gzip'))),
+    one('bzip2', (tar) => plain(Buffer.from(`BZh91AY&SY${'x'.repeat(600)}`), digestOf(tar))),
+  ];
+}
+
+function ofZstd(): HostileCase[] {
+  return [
+    zstd('zstd', (blob) => blob),
+    zstd('zstd-truncated', (blob) => blob.subarray(0, -20)),
+    zstd('zstd-of-a-wrong-checksum', (blob) => spoilt(blob, 1)),
+    zstd('zstd-with-garbage-behind', (blob) => Buffer.concat([blob, GARBAGE])),
+    zstd('zstd-of-two-frames', (_, tar) =>
+      Buffer.concat([zstdOf(tar.subarray(0, 700)), zstdOf(tar.subarray(700))]),
+    ),
+    zstd('zstd-after-a-skippable-frame', (blob) =>
+      Buffer.concat([Buffer.from('502a4d1804000000abcdef01', 'hex'), blob]),
+    ),
+    one('zstd-called-gzip', (tar) => compressed('gzip', zstdOf(tar), tar)),
+    one('zstd-called-plain', (tar) => plain(zstdOf(tar), digestOf(tar))),
+    packed('zstd-bomb', compressed('zstd', zstdOf(bomb('zstd')), bomb('zstd'))),
+  ];
+}
+
+function ofDiffIds(): HostileCase[] {
+  const other = (name: string): string => digestOf(Buffer.from(`not ${name}`));
+  return [
+    one('diff-id-wrong', (tar) => compressed('gzip', gzipSync(tar), tar, other('gzip'))),
+    one('diff-id-wrong-of-a-plain-layer', (tar) => plain(tar, other('plain'))),
+    one('diff-id-of-the-compressed-layer', (tar) =>
+      compressed('gzip', gzipSync(tar), tar, digestOf(gzipSync(tar))),
     ),
     packed(
-      'zstd-after-a-skippable-frame',
-      frame(Buffer.concat([Buffer.from('502a4d1804000000abcdef01', 'hex'), ZSTD])),
+      'diff-id-wrong-of-the-second-layer',
+      plain(archive(...LOWER)),
+      plain(tarOf('second'), other('second')),
     ),
-    packed('zstd-called-gzip', gzip(ZSTD)),
-    packed('bzip2', plain(Buffer.from(`BZh91AY&SY${'x'.repeat(600)}`), digestOf(TAR))),
-    packed('bomb-of-gzip', compressed('gzip', gzipSync(BOMB), BOMB)),
-    packed('bomb-of-zstd', compressed('zstd', zstd(BOMB), BOMB)),
-    packed('diff-id-wrong', gzip(GZIP, other)),
-    packed('diff-id-wrong-of-a-plain-layer', plain(TAR, other)),
-    packed('diff-id-wrong-of-the-second-layer', plain(archive(...LOWER)), gzip(GZIP, other)),
-    packed('diff-id-of-the-compressed-layer', gzip(GZIP, digestOf(GZIP))),
-    packed('layer-twice', gzip(GZIP), gzip(GZIP)),
+    packed(
+      'diff-ids-exchanged',
+      plain(tarOf('exchanged 1'), digestOf(tarOf('exchanged 2'))),
+      plain(tarOf('exchanged 2'), digestOf(tarOf('exchanged 1'))),
+    ),
+  ];
+}
+
+function ofCounts(): HostileCase[] {
+  return [
+    packed('layer-twice', plain(tarOf('twice')), plain(tarOf('twice'))),
     packed('layer-empty-on-top', plain(archive(...LOWER)), plain(archive())),
     packed('no-layers'),
     packed(
