@@ -31,7 +31,7 @@ export function cliPage(): string {
       sentence(command.describe),
       '',
       '```',
-      `stowage ${command.name}${command.positional === undefined ? '' : ` ${command.positional.name.toUpperCase()}`} [options]`,
+      `stowage ${command.name}${wordOf(command.positional)}${wordOf(command.second)} [options]`,
       ...(EXAMPLES[command.name] === undefined ? [] : ['', EXAMPLES[command.name] ?? '']),
       '```',
       '',
@@ -43,6 +43,10 @@ export function cliPage(): string {
     ...table(globalOptions),
     '',
   ].join('\n');
+}
+
+function wordOf(positional: Command['positional']): string {
+  return positional === undefined ? '' : ` ${positional.name.toUpperCase()}`;
 }
 
 /** A group's verbs by their full names. */

@@ -28,7 +28,7 @@ export interface Surroundings extends Context {
 export interface Outcome {
   readonly text: string;
   readonly json: unknown;
-  /** Where what was asked for is an answer and no success: `doctor`. */
+  /** Where what was asked for is an answer and no success: `doctor`, `diff`. */
   readonly exitCode?: number;
 }
 
@@ -38,6 +38,8 @@ export interface Command {
   readonly describe: string;
   readonly options: Readonly<Record<string, Options>>;
   readonly positional?: { readonly name: string; readonly option: PositionalOptions };
+  /** Behind it. */
+  readonly second?: { readonly name: string; readonly option: PositionalOptions };
   readonly run: (args: never, surroundings: Surroundings) => Promise<Result<Outcome>>;
 }
 
@@ -52,18 +54,20 @@ export function isGroup(command: Command | CommandGroup): command is CommandGrou
   return 'commands' in command;
 }
 
-/** Ties the type of `run`'s arguments to the options and the positional's name. */
+/** Ties the type of `run`'s arguments to the options and the positionals' names. */
 export function defineCommand<
   O extends Record<string, Options>,
   P extends string = never,
+  S extends string = never,
 >(command: {
   readonly name: string;
   readonly describe: string;
   readonly options: O;
   readonly positional?: { readonly name: P; readonly option: PositionalOptions };
+  readonly second?: { readonly name: S; readonly option: PositionalOptions };
   readonly run: (
     args: InferredOptionTypes<O> &
-      Readonly<Partial<Record<P, string>>> & { readonly 'dry-run': boolean },
+      Readonly<Partial<Record<P | S, string>>> & { readonly 'dry-run': boolean },
     surroundings: Surroundings,
   ) => Promise<Result<Outcome>>;
 }): Command {

@@ -5,6 +5,7 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   build: 'stowage build -b product.yaml -p pins.json -s store -o data.ext4',
   verify: 'stowage verify data.ext4 -p pins.json',
   inspect: 'stowage inspect data.ext4',
+  diff: 'stowage diff released.ext4 data.ext4',
   mkfs: 'stowage mkfs rootfs.tar -o rootfs.ext4 --label rootfs',
   'store ls': 'stowage store ls -s store',
   'store verify': 'stowage store verify -s store --repair',

@@ -24,9 +24,9 @@ export function registerCommands(
           `which of ${command.commands.map(({ name }) => name).join(', ')}?`,
         ),
       );
-    const { positional } = command;
+    const positionals = [command.positional, command.second].filter((one) => one !== undefined);
     return before.command(
-      positional === undefined ? command.name : `${command.name} <${positional.name}>`,
+      [command.name, ...positionals.map(({ name }) => `<${name}>`)].join(' '),
       command.describe,
       (builder) => {
         const own = builder
@@ -37,9 +37,9 @@ export function registerCommands(
           .group([...Object.keys(globalOptions), 'help', 'version'], 'Always:');
         const example = EXAMPLES[`${group}${command.name}`];
         if (!hidden && example !== undefined) own.epilogue(`Example: ${example}`);
-        if (positional === undefined) return own;
         // A lone `-` is a value like any other, which yargs doubts without a count.
-        return own.positional(positional.name, positional.option).nargs(positional.name, 1);
+        for (const { name, option } of positionals) own.positional(name, option).nargs(name, 1);
+        return own;
       },
       async (args) => run(command, args),
     );

@@ -10,7 +10,7 @@ import { unpackedSize } from './blobs.ts';
 import type { ContentImage, ContentLayer } from './contents.ts';
 import type { NamedTarget } from './image-content.ts';
 import { imagesOf, platformIn, sortImages } from './image-content.ts';
-import { Stopped } from './stopped.ts';
+import { Stopped } from '../trees/stopped.ts';
 
 /** Images of an archive or layout, and their blobs. */
 export interface BlobContent {

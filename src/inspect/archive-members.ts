@@ -6,7 +6,7 @@ import { decompress } from '../oci/decompress.ts';
 import type { TarEntry } from '../oci/tar/reader.ts';
 import { readTar } from '../oci/tar/reader.ts';
 import { TarError } from '../oci/tar/tar-error.ts';
-import { Stopped } from './stopped.ts';
+import { Stopped } from '../trees/stopped.ts';
 
 interface Member {
   readonly size: number;

@@ -6,7 +6,7 @@ import type { Digest } from '../model/digest.ts';
 import type { ContentImage, ContentLayer } from './contents.ts';
 import { imagesOf } from './image-content.ts';
 import { ImageBlobs } from './image-blobs.ts';
-import { need, Stopped } from './stopped.ts';
+import { need, Stopped } from '../trees/stopped.ts';
 
 /** The largest database that is read. */
 export const DATABASE_LIMIT = 256 * 1024 * 1024;

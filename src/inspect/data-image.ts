@@ -11,7 +11,7 @@ import type { FoundRoot } from './find-data-root.ts';
 import { findDataRoot } from './find-data-root.ts';
 import type { Overlay2Content } from './overlay2-content.ts';
 import { layerDirectory, readOverlay2 } from './overlay2-content.ts';
-import { need, untilStopped } from './stopped.ts';
+import { need, untilStopped } from '../trees/stopped.ts';
 
 export interface DataImageOptions {
   /** In a disk image; default: the whole file is the partition. */

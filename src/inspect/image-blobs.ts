@@ -4,7 +4,7 @@ import type { Inode } from '../ext4/reader/inode.ts';
 import type { Digest } from '../model/digest.ts';
 import { parseDigest } from '../model/digest.ts';
 import type { Blobs } from './blobs.ts';
-import { need, Stopped } from './stopped.ts';
+import { need, Stopped } from '../trees/stopped.ts';
 
 /** The files of a content store in a data image, or any other directory of files named by digests. */
 export class ImageBlobs implements Blobs {

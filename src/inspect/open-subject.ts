@@ -17,7 +17,7 @@ import { openDataImage } from './data-image.ts';
 import { readLayout } from './file-blobs.ts';
 import { readPinsContent } from './pins-content.ts';
 import { readStoreContent } from './store-content.ts';
-import { untilStopped } from './stopped.ts';
+import { untilStopped } from '../trees/stopped.ts';
 
 /** Something that holds images, of whatever kind. Close it. */
 export interface Subject {

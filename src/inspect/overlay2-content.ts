@@ -16,7 +16,7 @@ import type { ContentImage, ContentLayer } from './contents.ts';
 import { ImageBlobs } from './image-blobs.ts';
 import { platformIn, sortImages } from './image-content.ts';
 import { readDocument } from './blobs.ts';
-import { need, Stopped } from './stopped.ts';
+import { need, Stopped } from '../trees/stopped.ts';
 
 /** What a data image with the graph driver overlay2 holds: configs and unpacked layers. */
 export interface Overlay2Content {

@@ -1,5 +1,6 @@
 import type { Command, CommandGroup } from '../command.ts';
 import { buildCommand } from './build.ts';
+import { diffCommand } from './diff.ts';
 import { doctorCommand } from './doctor.ts';
 import { fetchCommand } from './fetch.ts';
 import { inspectCommand } from './inspect.ts';
@@ -15,6 +16,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   buildCommand,
   verifyCommand,
   inspectCommand,
+  diffCommand,
   mkfsCommand,
   storeCommands,
   doctorCommand,
