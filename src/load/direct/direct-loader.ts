@@ -9,7 +9,7 @@ import { identityOf } from '../../plan/identity.ts';
 import { contentFor, fittingSize } from '../../plan/size.ts';
 import type { BuildRequest, Filled, Loader, WorkFiles } from '../loader.ts';
 import { DATA_IMAGE } from '../loader.ts';
-import { containerdStorage } from './engine-storage.ts';
+import { containerdStorage, overlay2Storage } from './engine-storage.ts';
 import { imageOptions } from './image-options.ts';
 import type { PlannedContent } from './plan-content.ts';
 import { planContent } from './plan-content.ts';
@@ -56,11 +56,14 @@ export class DirectLoader implements Loader {
     const options = imageOptions(partition, { uuid, hashSeed, epoch });
     if (!options.ok) return options;
     context.report({ type: 'step', step: 'write data image' });
-    const storage = containerdStorage(content.value, {
-      ...{ dataRoot: partition.dataRoot, epoch, unpack: engine.unpack },
-      layout: this.#options.layout ?? 'daemon',
-      version: profileOf(engine.version)?.containerdSchema ?? 3,
-    });
+    const storage =
+      engine.store === 'overlay2'
+        ? overlay2Storage(content.value, partition.dataRoot)
+        : containerdStorage(content.value, {
+            ...{ dataRoot: partition.dataRoot, epoch, unpack: engine.unpack },
+            layout: this.#options.layout ?? 'daemon',
+            version: profileOf(engine.version)?.containerdSchema ?? 3,
+          });
     const root = { request, content: content.value, storage, epoch };
     const written = await writeDataRoot(
       root,

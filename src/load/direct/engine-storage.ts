@@ -8,15 +8,17 @@ import type { ContainerdLayout } from '../../data-root/containerd-store.ts';
 import { containerdPaths } from '../../data-root/containerd-store.ts';
 import type { ContainerdImage, ContainerdVersion } from '../../data-root/containerd-writer.ts';
 import { containerdDatabases, contentLabels } from '../../data-root/containerd-writer.ts';
+import { overlay2Items, overlay2LayerRoot } from '../../data-root/overlay2-writer.ts';
 import type { StorageFile, StorageItem } from '../../data-root/storage-item.ts';
 import type { Descriptor } from '../../model/descriptor.ts';
 import type { Digest } from '../../model/digest.ts';
 import { hexOf } from '../../model/digest.ts';
-import type { WrittenLayer } from '../../oci/layer/lower-layers.ts';
+import type { LayerWork, Written } from './layer-items.ts';
 import type { PlannedContent, PlannedLayer } from './plan-content.ts';
 
 /** How an engine keeps images: what is written around the contents of layers, and where these go. */
 export interface EngineStorage {
+  readonly by: LayerWork['by'];
   /** Directories, parents first, and whatever else can be told beforehand. */
   before(): readonly StorageItem[];
   /** Where a layer's files go; undefined where layers stay packed. */
@@ -24,7 +26,7 @@ export interface EngineStorage {
   /** Where its blob goes, if anywhere: the first of several layers of one blob brings it. */
   blobOf(layer: PlannedLayer): { readonly path: string; readonly mode: number } | undefined;
   /** What is known once all layers are written. */
-  after(written: ReadonlyMap<PlannedLayer, WrittenLayer>): readonly StorageItem[];
+  after(written: ReadonlyMap<PlannedLayer, Written>): readonly StorageItem[];
 }
 
 export interface ContainerdOptions {
@@ -62,6 +64,7 @@ export function containerdStorage(
     for (const layer of pin.layers) blobs.set(layer.digest, layer);
   }
   return {
+    by: 'containerd',
     before: () => [
       ...containerdDirectories(dataRoot, layout),
       ...unpacked.flatMap((_, i) => snapshotDirectories(dataRoot, layout, i + 1)),
@@ -125,4 +128,30 @@ function namesOf(images: PlannedContent['images']): ContainerdImage[] {
   return [...targets]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, target]) => ({ name, target }));
+}
+
+export function overlay2Storage(
+  { images, layers }: PlannedContent,
+  dataRoot: string,
+): EngineStorage {
+  const items = (written: ReadonlyMap<PlannedLayer, Written>): StorageItem[] =>
+    overlay2Items(dataRoot, {
+      images: images.map(({ config, pin }) => ({ config, names: pin.names })),
+      layers: layers.map((layer) => {
+        const parent = layer.below[0]?.chainId;
+        const { fileBytes = 0, tarSplit = new Uint8Array(0) } = written.get(layer) ?? {};
+        return {
+          ...{ chainId: layer.chainId, diffId: layer.diffId, size: fileBytes, tarSplit },
+          ...(parent === undefined ? {} : { parent }),
+        };
+      }),
+    });
+  const isDirectory = ({ type }: StorageItem): boolean => type === 'directory';
+  return {
+    by: 'graph driver',
+    before: () => items(new Map()).filter(isDirectory),
+    rootOf: (layer) => overlay2LayerRoot(dataRoot, layer.chainId),
+    blobOf: () => undefined,
+    after: (written) => items(written).filter((item) => !isDirectory(item)),
+  };
 }

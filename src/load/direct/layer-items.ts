@@ -13,6 +13,7 @@ import type { Store } from '../../store/store.ts';
 import type { LayerJob } from './layer-thread.ts';
 import { BadBlob, LayerThread, WrongDiffId } from './layer-thread.ts';
 import type { PlannedLayer } from './plan-content.ts';
+import { SplitArchive } from './split-archive.ts';
 
 /** Something to write, in its order. */
 export interface Item {
@@ -32,6 +33,8 @@ export interface LayerWork {
   readonly root: string | undefined;
   /** Where its blob goes; undefined where that is another's work, or nobody's. */
   readonly blob: Entry | undefined;
+  /** As containerd unpacks it, or as dockerd's own driver, which also wants to be able to give its archive back. */
+  readonly by: 'containerd' | 'graph driver';
   /** It has to be gone through before it is written. */
   readonly isForeseen: boolean;
 }
@@ -56,12 +59,19 @@ export class ForesightNeeded extends Error {
   }
 }
 
+export interface Written extends WrittenLayer {
+  /** Bytes of its regular files, as its archive has them. */
+  readonly fileBytes: number;
+  /** Of a graph driver's. */
+  readonly tarSplit?: Uint8Array;
+}
+
 export interface LayerContext {
   readonly store: Store;
   readonly time: Timestamp;
   readonly signal: AbortSignal;
   /** What a layer has come to, once all of it is given out. */
-  readonly written: (layer: PlannedLayer, written: WrittenLayer) => void;
+  readonly written: (layer: PlannedLayer, written: Written) => void;
 }
 
 /** All that is to be written of the layers of a lane. Throws a `LayerFailure`, or `ForesightNeeded`. */
@@ -107,27 +117,41 @@ function jobOf({ layer, root, blob }: LayerWork, store: Store): LayerJob {
 }
 
 async function* layerItems(
-  { layer, root, blob, isForeseen }: LayerWork,
+  { layer, root, blob, by, isForeseen }: LayerWork,
   job: LayerJob,
   thread: LayerThread,
   { time, written }: LayerContext,
 ): AsyncGenerator<Item, void> {
-  const options = { isBase: layer.below.length === 0, time };
-  const members = (): ReturnType<typeof readTar> => readTar(thread.layer(job), { dialect: 'go' });
-  const foreseen = isForeseen ? new ForeseenLayer(await foresee(members(), options)) : undefined;
+  const options = { isBase: layer.below.length === 0, by, time };
+  const members = (archive: AsyncIterable<Uint8Array>): ReturnType<typeof readTar> =>
+    readTar(archive, { dialect: 'go' });
+  const foreseen = isForeseen
+    ? new ForeseenLayer(await foresee(members(thread.layer(job)), options))
+    : undefined;
   if (blob !== undefined) yield { entry: blob, content: thread.blob(job), bytes: job.size, layer };
   if (root === undefined) return;
   const applier = foreseen ?? new LayerApplier(options);
   const place = { layer, prefix: Buffer.from(root).toString('latin1') };
+  const split = by === 'graph driver' ? new SplitArchive() : undefined;
+  const archive = thread.layer(job);
+  let fileBytes = 0;
   try {
-    for await (const member of members())
+    for await (const member of members(split === undefined ? archive : split.pass(archive))) {
+      split?.member(member);
+      fileBytes += member.size;
       for (const entry of applier.take(member)) yield itemOf(entry, place, member.content);
+    }
     for (const entry of applier.finish()) yield itemOf(entry, place);
   } catch (error) {
     if (error instanceof TakenBack) throw new ForesightNeeded(layer);
     throw error;
   }
-  written(layer, closeLayer(applier.tree));
+  const tarSplit = split?.finish();
+  written(layer, {
+    ...closeLayer(applier.tree),
+    fileBytes,
+    ...(tarSplit === undefined ? {} : { tarSplit }),
+  });
 }
 
 /** What directories have from lower layers: once all of these are written. From the base up. */

@@ -73,7 +73,7 @@ export class LayerThread {
   readonly #worker: Worker;
   readonly #messages: Message[] = [];
   #waiting: { resolve: (message: Message) => void; reject: (error: unknown) => void } | undefined;
-  #failed: { readonly error: unknown } | undefined;
+  #failed: Error | undefined;
 
   constructor(jobs: readonly LayerJob[]) {
     this.#worker = new Worker(THREAD_PROGRAM, {
@@ -125,8 +125,8 @@ export class LayerThread {
   }
 
   /** Whoever waits for something gets the error instead. */
-  fail(error: unknown): void {
-    this.#failed ??= { error };
+  fail(error: Error): void {
+    this.#failed ??= error;
     this.#waiting?.reject(error);
     this.#waiting = undefined;
   }
@@ -166,7 +166,7 @@ export class LayerThread {
     if (message !== undefined) return Promise.resolve(message);
     return new Promise((resolve, reject) => {
       if (this.#failed === undefined) this.#waiting = { resolve, reject };
-      else reject(this.#failed.error);
+      else reject(this.#failed);
     });
   }
 }

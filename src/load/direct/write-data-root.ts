@@ -4,12 +4,11 @@ import type { Context } from '../../model/event.ts';
 import { interruption } from '../../model/file-failure.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
-import type { WrittenLayer } from '../../oci/layer/lower-layers.ts';
 import type { BuildRequest } from '../loader.ts';
 import { bundleItems } from './bundle-files.ts';
 import type { EngineStorage } from './engine-storage.ts';
 import { dealLayers, mergeLanes } from './lanes.ts';
-import type { LayerWork } from './layer-items.ts';
+import type { LayerWork, Written } from './layer-items.ts';
 import {
   ForesightNeeded,
   inheritedItems,
@@ -95,11 +94,12 @@ async function writeOnce(
   if (!before.ok) return before;
 
   const progress = new Progress(content, context);
-  const written = new Map<PlannedLayer, WrittenLayer>();
+  const written = new Map<PlannedLayer, Written>();
   const work = (layer: PlannedLayer): LayerWork => ({
     layer,
     root: storage.rootOf(layer),
     blob: blobEntry(layer, storage, time),
+    by: storage.by,
     isForeseen: foreseen.has(layer),
   });
   const lanes = dealLayers(content.layers).map((layers) =>
@@ -122,7 +122,8 @@ async function writeOnce(
   } finally {
     await layers.return();
   }
-  for (const item of inheritedItems(content.layers, written, rootOf, request.store)) {
+  const inheriting = storage.by === 'containerd' ? content.layers : [];
+  for (const item of inheritedItems(inheriting, written, rootOf, request.store)) {
     const added = await addLayerItem(item, sink, request);
     if (!added.ok) return added;
   }

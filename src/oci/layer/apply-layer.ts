@@ -9,6 +9,11 @@ import { boundTime, keptXattrs } from './member-attributes.ts';
 export interface ApplyOptions {
   /** With nothing below: then whiteouts delete, and leave no marker. */
   readonly isBase: boolean;
+  /**
+   * `graph driver`: as dockerd unpacks layers itself (moby, pkg/archive/archive.go, `Unpack`): a base has markers as well,
+   * the administrator's attributes are kept, and names that lead out of the layer are refused. Default: `containerd`.
+   */
+  readonly by?: 'containerd' | 'graph driver';
   /** Of what has no time in the archive: whiteouts, directories without a member. */
   readonly time: TarTime;
   /**
@@ -91,6 +96,10 @@ export class LayerApplier {
     return entries;
   }
 
+  get #deletes(): boolean {
+    return this.#options.isBase && this.#options.by !== 'graph driver';
+  }
+
   #resolveLast(path: string): string[] {
     try {
       return this.tree.resolve(path.split('/'));
@@ -105,6 +114,7 @@ export class LayerApplier {
     const name = latin1(member.name);
     if (name.includes('\0')) throw new LayerError('its name contains a NUL', member.name);
     const above = cleanParts(name);
+    if (this.#options.by === 'graph driver') refuseUpwards(name, member.name);
     const base = above.pop();
     // The root is the snapshotter's.
     if (base === undefined) return;
@@ -124,7 +134,7 @@ export class LayerApplier {
   }
 
   #hideBelow(directory: DirectoryNode, path: string, entries: LayerEntry[]): void {
-    if (this.#options.isBase) {
+    if (this.#deletes) {
       this.#removeImplied(directory);
       return;
     }
@@ -148,7 +158,7 @@ export class LayerApplier {
       throw new LayerError('it is a whiteout of nothing', member.name);
     const { children } = place.directory;
     const there = children.get(hidden);
-    if (this.#options.isBase) {
+    if (this.#deletes) {
       if (there === undefined) return;
       this.#takeBack();
       children.delete(hidden);
@@ -173,7 +183,7 @@ export class LayerApplier {
       uid: member.uid,
       gid: member.gid,
       mtime: boundTime(member.mtime),
-      xattrs: keptXattrs(member),
+      xattrs: keptXattrs(member, this.#options.by),
     };
     if (member.type === 'directory') {
       const kept = there?.type === 'directory' ? there : newDirectory(attributes);
@@ -298,6 +308,16 @@ function isSame(a: Attributes, b: Attributes): boolean {
 
 function isSameTime(a: TarTime, b: TarTime): boolean {
   return a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
+}
+
+/** A name that goes above the root, `x/../..` too. */
+function refuseUpwards(name: string, member: Uint8Array): void {
+  let depth = 0;
+  for (const part of name.split('/')) {
+    if (part === '..') depth -= 1;
+    else if (part !== '' && part !== '.') depth += 1;
+    if (depth < 0) throw new LayerError('its name leads out of the layer', member);
+  }
 }
 
 function join(directory: string, name: string): string {

@@ -18,19 +18,26 @@ const ACCESS = 'system.posix_acl_access';
 const DEFAULT = 'system.posix_acl_default';
 
 /**
- * The extended attributes of a member that a file system takes over: none of the administrator's (`trusted.`, which the
- * engine drops), and none that Linux has no name space for. Throws a `LayerError` on those that Linux refuses.
+ * The extended attributes of a member that a file system takes over: none of the administrator's (`trusted.`), which
+ * containerd drops, and none that Linux has no name space for. Throws a `LayerError` on those that Linux refuses.
  */
-export function keptXattrs(member: TarEntry): ReadonlyMap<string, Uint8Array> {
+export function keptXattrs(
+  member: TarEntry,
+  by: 'containerd' | 'graph driver' = 'containerd',
+): ReadonlyMap<string, Uint8Array> {
   if (member.xattrs.size === 0) return NO_XATTRS;
   const kept = new Map<string, Uint8Array>();
   for (const [name, value] of member.xattrs) {
-    const [space = ''] = /^(?:user|security)\./.exec(name) ?? [];
+    const [space = ''] =
+      (by === 'containerd' ? /^(?:user|security)\./ : /^(?:user|security|trusted)\./).exec(name) ??
+      [];
     if (space !== '') {
       if (name === space)
         throw new LayerError('it has an extended attribute without a name', member.name);
       const { type } = member;
       const isData = type === 'file' || type === 'directory' || type === 'hard link';
+      // dockerd itself goes on without them.
+      if (space === 'user.' && !isData && by === 'graph driver') continue;
       if (space === 'user.' && !isData)
         throw new LayerError(
           `it has the extended attribute ${JSON.stringify(name)}, which files and directories alone can have`,
