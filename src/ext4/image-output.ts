@@ -4,6 +4,8 @@ import { refusalOf, writing } from './refusal.ts';
 const BUFFER = 1024 * 1024;
 /** Full buffers that wait or are written while one is filled. */
 const BUFFERS = 3;
+/** Bytes after which the disk is given what was written: it is idle otherwise until all is there. */
+const SYNC = 64 * 1024 * 1024;
 
 interface Full {
   readonly buffer: Buffer;
@@ -24,6 +26,8 @@ export class ImageOutput {
   readonly #full: Full[] = [];
   #failed: { readonly error: unknown } | undefined;
   #isWriting = false;
+  #syncing: Promise<void> | undefined;
+  #unsynced = 0;
   #written: (() => void) | undefined;
   #buffer: Buffer | undefined;
   #start = 0;
@@ -60,6 +64,9 @@ export class ImageOutput {
   /** Everything that was given is then in the file. */
   async flush(): Promise<void> {
     this.#send();
+    await this.#wait(0);
+    // It may fail, and needs the handle.
+    await this.#syncing;
     await this.#wait(0);
   }
 
@@ -101,10 +108,23 @@ export class ImageOutput {
       } catch (error) {
         this.#failed ??= { error };
       }
+      this.#unsynced += length;
+      if (this.#unsynced >= SYNC) this.#syncing ??= this.#sync();
       this.#idle.push(buffer);
       this.#full.shift();
       this.#written?.();
     }
     this.#isWriting = false;
+  }
+
+  /** Never rejects, likewise. */
+  async #sync(): Promise<void> {
+    this.#unsynced = 0;
+    try {
+      await this.#handle.datasync();
+    } catch (error) {
+      this.#failed ??= { error };
+    }
+    this.#syncing = undefined;
   }
 }
