@@ -139,9 +139,9 @@ export function overlay2Storage(
       images: images.map(({ config, pin }) => ({ config, names: pin.names })),
       layers: layers.map((layer) => {
         const parent = layer.below[0]?.chainId;
-        const { fileBytes = 0, tarSplit = new Uint8Array(0) } = written.get(layer) ?? {};
+        const { apparentSize = 0, tarSplit = new Uint8Array(0) } = written.get(layer) ?? {};
         return {
-          ...{ chainId: layer.chainId, diffId: layer.diffId, size: fileBytes, tarSplit },
+          ...{ chainId: layer.chainId, diffId: layer.diffId, size: apparentSize, tarSplit },
           ...(parent === undefined ? {} : { parent }),
         };
       }),

@@ -60,8 +60,6 @@ export class ForesightNeeded extends Error {
 }
 
 export interface Written extends WrittenLayer {
-  /** Bytes of its regular files, as its archive has them. */
-  readonly fileBytes: number;
   /** Of a graph driver's. */
   readonly tarSplit?: Uint8Array;
 }
@@ -134,11 +132,9 @@ async function* layerItems(
   const place = { layer, prefix: Buffer.from(root).toString('latin1') };
   const split = by === 'graph driver' ? new SplitArchive() : undefined;
   const archive = thread.layer(job);
-  let fileBytes = 0;
   try {
     for await (const member of members(split === undefined ? archive : split.pass(archive))) {
       split?.member(member);
-      fileBytes += member.size;
       for (const entry of applier.take(member)) yield itemOf(entry, place, member.content);
     }
     for (const entry of applier.finish()) yield itemOf(entry, place);
@@ -149,7 +145,6 @@ async function* layerItems(
   const tarSplit = split?.finish();
   written(layer, {
     ...closeLayer(applier.tree),
-    fileBytes,
     ...(tarSplit === undefined ? {} : { tarSplit }),
   });
 }

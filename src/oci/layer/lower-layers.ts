@@ -14,6 +14,8 @@ export interface WrittenLayer {
   readonly inodes: number;
   /** Bytes on disk, as far as that can be told without the file system. */
   readonly size: number;
+  /** Bytes of files and of links' targets, as a graph driver adds them up (moby, daemon/internal/directory). */
+  readonly apparentSize: number;
   /** Directories and symbolic links alone. */
   readonly tree: LayerTree;
   /** Directories that a lower layer describes, parents first. */
@@ -28,6 +30,7 @@ export function closeLayer(tree: LayerTree): WrittenLayer {
   const inheriting: string[] = [];
   const hashes: number[] = [];
   let blocks = 0;
+  let apparentSize = 0;
   const directories: DirectoryNode[] = [];
   for (const { path, node } of tree.walk()) {
     if (node.type !== 'directory') hashes.push(hashOf(path));
@@ -38,6 +41,8 @@ export function closeLayer(tree: LayerTree): WrittenLayer {
     if (seen.has(node)) continue;
     seen.add(node);
     blocks += blocksOf(node);
+    if (node.type === 'file') apparentSize += node.size;
+    if (node.type === 'symlink') apparentSize += node.target.length;
   }
   for (const { children } of directories)
     for (const [name, node] of children)
@@ -45,6 +50,7 @@ export function closeLayer(tree: LayerTree): WrittenLayer {
   return {
     inodes: seen.size,
     size: blocks * BLOCK,
+    apparentSize,
     tree,
     inheriting,
     others: Float64Array.from(hashes).sort(),
