@@ -116,7 +116,9 @@ async function unpack({ path, copy }) {
     const head = Buffer.alloc(4);
     readSync(fd, head, 0, 4, 0);
     const isGzip = head[0] === 0x1f && head[1] === 0x8b;
-    const isZstd = head.readUInt32LE(0) === 0xfd2fb528;
+    const magic = head.readUInt32LE(0);
+    // A frame to be passed over may come first.
+    const isZstd = magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50;
     const unpacker = isGzip
       ? zlib.createGunzip({ chunkSize: ${256 * 1024} })
       : isZstd && zlib.createZstdDecompress !== undefined

@@ -4,7 +4,7 @@ import type { Attributes, LayerEntry } from './layer-entry.ts';
 import { LayerError, NO_XATTRS } from './layer-entry.ts';
 import type { DirectoryNode, LeafNode, Node } from './layer-tree.ts';
 import { checkName, cleanParts, LayerTree, newDirectory, PathError } from './layer-tree.ts';
-import { boundTime, keptXattrs } from './member-attributes.ts';
+import { afterChmod, boundTime, keptXattrs, ownerOf } from './member-attributes.ts';
 
 export interface ApplyOptions {
   /** With nothing below: then whiteouts delete, and leave no marker. */
@@ -119,9 +119,10 @@ export class LayerApplier {
     // The root is the snapshotter's.
     if (base === undefined) return;
     const raw = above.join('/');
-    const { node: directory, parts } = this.tree.directory(raw, above, (path) => {
-      entries.push({ type: 'directory', path, ...this.#made });
-      return this.#made;
+    const { node: directory, parts } = this.tree.directory(raw, above, (path, parent) => {
+      const made = madeIn(parent, this.#made);
+      entries.push({ type: 'directory', path, ...made });
+      return made;
     });
     checkName(base);
     const place = { directory, base, path: join(parts.join('/'), base) };
@@ -166,8 +167,8 @@ export class LayerApplier {
     }
     if (there !== undefined)
       throw new LayerError('it is a whiteout of what the same layer has', member.name);
-    const { uid, gid } = member;
-    const attributes = { mode: 0, uid, gid, mtime: this.#options.time, xattrs: NO_XATTRS };
+    const owner = ownerOf(member, madeIn(place.directory.attributes, this.#made));
+    const attributes = { mode: 0, ...owner, mtime: this.#options.time, xattrs: NO_XATTRS };
     const node = newLeaf('character device', attributes, { member: -1 });
     children.set(hidden, node);
     const end = place.path.length - place.base.length;
@@ -180,16 +181,20 @@ export class LayerApplier {
     const there = children.get(base);
     const attributes: Attributes = {
       mode: member.type === 'symlink' ? LINK_MODE : member.mode,
-      uid: member.uid,
-      gid: member.gid,
+      ...ownerOf(
+        member,
+        there?.type === 'directory' && member.type === 'directory'
+          ? there.attributes
+          : madeIn(directory.attributes, this.#made),
+      ),
       mtime: boundTime(member.mtime),
-      xattrs: keptXattrs(member, this.#options.by),
+      xattrs: afterChmod(keptXattrs(member, this.#options.by), member.mode),
     };
     if (member.type === 'directory') {
       const kept = there?.type === 'directory' ? there : newDirectory(attributes);
       if (kept === there && kept.attributes.xattrs.size > 0) {
         const xattrs = new Map([...kept.attributes.xattrs, ...attributes.xattrs]);
-        kept.attributes = { ...attributes, xattrs };
+        kept.attributes = { ...attributes, xattrs: afterChmod(xattrs, member.mode) };
       } else kept.attributes = attributes;
       kept.isUnpacked = true;
       children.set(base, kept);
@@ -244,7 +249,9 @@ export class LayerApplier {
     const isLink = node.type === 'symlink';
     const xattrs = new Map([...old.xattrs, ...said.xattrs]);
     if (!said.xattrs.has(CAPABILITY) && !isLink) xattrs.delete(CAPABILITY);
-    const attributes = { ...said, mode: isLink ? LINK_MODE : member.mode, xattrs };
+    const mode = isLink ? LINK_MODE : member.mode;
+    const kept = afterChmod(xattrs, mode);
+    const attributes = { ...said, ...ownerOf(member, old), mode, xattrs: kept };
     if (isSame(old, attributes)) return;
     this.#takeBack();
     node.attributes = attributes;
@@ -308,6 +315,13 @@ function isSame(a: Attributes, b: Attributes): boolean {
 
 function isSameTime(a: TarTime, b: TarTime): boolean {
   return a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
+}
+
+const SET_GROUP = 0o2000;
+
+/** What is made in a directory that says so belongs to its group. */
+export function madeIn(parent: Attributes, made: Attributes): Attributes {
+  return (parent.mode & SET_GROUP) === 0 ? made : { ...made, gid: parent.gid };
 }
 
 /** A name that goes above the root, `x/../..` too. */

@@ -110,7 +110,7 @@ export class LayerTree {
   directory(
     raw: string,
     parts: readonly string[],
-    make: (path: string) => Attributes,
+    make: (path: string, parent: Attributes) => Attributes,
   ): { readonly parts: string[]; readonly node: DirectoryNode } {
     if (this.#known?.raw === raw) return this.#known;
     const resolved = this.resolve(parts);
@@ -118,7 +118,8 @@ export class LayerTree {
     for (const [depth, part] of resolved.entries()) {
       const next = node.children.get(part);
       if (next === undefined) {
-        const made = newDirectory(make(resolved.slice(0, depth + 1).join('/')));
+        const path = resolved.slice(0, depth + 1).join('/');
+        const made = newDirectory(make(path, node.attributes));
         made.inherits = true;
         node.children.set(part, made);
         node = made;

@@ -1,4 +1,5 @@
 import type { Attributes, LayerEntry } from './layer-entry.ts';
+import { madeIn } from './apply-layer.ts';
 import { LayerError } from './layer-entry.ts';
 import type { DirectoryNode, LayerTree, Node } from './layer-tree.ts';
 import { PathError } from './layer-tree.ts';
@@ -71,9 +72,14 @@ export function inheritAttributes(
     const node = layer.tree.at(path.split('/'));
     if (node?.type !== 'directory') continue;
     const found = findBelow(path, lower);
-    if (found === undefined) continue;
-    const { xattrs, ...others } = inherit(node, found);
-    node.attributes = { ...others, xattrs };
+    if (found !== undefined) node.attributes = inherit(node, found);
+    else if (!node.isUnpacked) {
+      // Its own parent may be as a lower layer has it.
+      const parent = layer.tree.at(path.split('/').slice(0, -1)) ?? layer.tree.root;
+      const made = madeIn(parent.attributes, node.attributes);
+      if (made.gid === node.attributes.gid) continue;
+      node.attributes = made;
+    } else continue;
     entries.push({ type: 'directory', path, ...node.attributes });
   }
   return entries;

@@ -11,6 +11,16 @@ const directory = (name: string, more: Parameters<typeof member>[0] = {}): Buffe
 const symlink = (name: string, link: string): Buffer => member({ name, type: '2', link });
 const hardLink = (name: string, link: string, more: Parameters<typeof member>[0] = {}): Buffer =>
   member({ name, type: '1', link, ...more });
+const acl = (entries: readonly (readonly [number, number, number?])[]): string =>
+  Buffer.concat([
+    Buffer.from([2, 0, 0, 0]),
+    ...entries.map(([tag, may, id]) => {
+      const entry = Buffer.from([tag, 0, may, 0, 0x7f, 0x7f, 0x7f, 0x7f]);
+      if (id !== undefined) entry.writeUInt32LE(id, 4);
+      return entry;
+    }),
+  ]).toString('latin1');
+const CAPABLE = `\x01\0\0\x02${'\0'.repeat(16)}`;
 const xattr = (name: string, value: string): Buffer => pax([[`SCHILY.xattr.${name}`, value]]);
 
 interface Case {
@@ -164,9 +174,67 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
     tree: ['f: file 644 0:0 @0 user.k=v "1"'],
   },
-  'attributes of users on links are refused': {
+  'attributes of users on links are dropped': {
     layers: [[xattr('user.k', 'v'), symlink('s', 'x')]],
-    tree: 'it has the extended attribute "user.k", which files and directories alone can have',
+    tree: ['s: symlink 777 0:0 @0 -> x'],
+  },
+  'names of attributes that Linux does not take are refused': {
+    layers: [[xattr(`user.${'n'.repeat(251)}`, 'v'), file('f')]],
+    tree: `its extended attribute "user.${'n'.repeat(251)}" has a name of more than 255 bytes`,
+  },
+  'capabilities of no version are refused': {
+    layers: [[xattr('security.capability', 'none'), file('f')]],
+    tree: 'its extended attribute "security.capability" is no set of capabilities',
+  },
+  'a list of who may do what follows the mode': {
+    layers: [
+      [
+        xattr(
+          'system.posix_acl_access',
+          acl([
+            [1, 6],
+            [2, 4, 9],
+            [4, 4],
+            [16, 4],
+            [32, 0],
+          ]),
+        ),
+        file('f', '1', { mode: '0000751' }),
+      ],
+    ],
+    tree: [
+      `f: file 751 0:0 @0 system.posix_acl_access=${acl([
+        [1, 7],
+        [2, 4, 9],
+        [4, 4],
+        [16, 5],
+        [32, 1],
+      ])} "1"`,
+    ],
+  },
+  'a list that says what the mode says is none': {
+    layers: [
+      [
+        xattr(
+          'system.posix_acl_access',
+          acl([
+            [1, 6],
+            [4, 4],
+            [32, 4],
+          ]),
+        ),
+        file('f', '1'),
+      ],
+    ],
+    tree: [`f: ${F} "1"`],
+  },
+  'nobody as owner is whoever has it': {
+    layers: [[file('f', '1', { uid: Buffer.from([0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]) })]],
+    tree: [`f: ${F} "1"`],
+  },
+  'what is made in a directory of a group belongs to the group': {
+    layers: [[directory('d/', { mode: '0002775', at: { 116: '0000007' } }), file('d/e/f', '1')]],
+    tree: [`d/e/f: ${F} "1"`, 'd/e: directory 755 0:7 @7', 'd: directory 2775 0:7 @3'],
   },
   'headers for all members are nobody’s': {
     layers: [[pax([['uid', '77']], 'g'), file('f', '1')]],
@@ -260,7 +328,7 @@ const CASES: Readonly<Record<string, Case>> = {
     foreseen: true,
   },
   'a hard link that does not say them takes capabilities away': {
-    layers: [[xattr('security.capability', 'c'), file('a', '1'), hardLink('b', 'a')]],
+    layers: [[xattr('security.capability', CAPABLE), file('a', '1'), hardLink('b', 'a')]],
     tree: [`a: ${F} "1" x2`, `b: ${F} "1" x2`],
     foreseen: true,
   },
