@@ -18,6 +18,8 @@ export type TreeDifference =
 export interface CompareTreesOptions extends CompareOptions {
   /** What is at or below these paths is somebody else's. */
   readonly skip?: (path: string) => boolean;
+  /** How the first tree's directory at a path is to be, where that is more than it says itself. */
+  readonly complete?: (node: TreeNode, path: string) => Promise<TreeNode>;
 }
 
 /**
@@ -35,7 +37,8 @@ export async function* compareTrees(
     if (b !== undefined) yield* allOf(b, 'added', path, options);
     return;
   }
-  const changes = await compareNodes(a.node, b.node, options);
+  const wanted = (await options.complete?.(a.node, path)) ?? a.node;
+  const changes = await compareNodes(wanted, b.node, options);
   if (changes.length > 0) yield { kind: 'changed', path, changes, from: a.node, to: b.node };
   const [left, right] = [new Map(await mergedChildren(a)), new Map(await mergedChildren(b))];
   for (const name of [...new Set([...left.keys(), ...right.keys()])].sort()) {

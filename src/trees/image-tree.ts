@@ -38,6 +38,7 @@ export class ImageNode implements TreeNode {
   }
 
   async children(): Promise<readonly (readonly [string, TreeNode])[]> {
+    if (this.type !== 'directory') return [];
     if (this.#signal.aborted) throw new Stopped(interruption(this.#signal));
     const listed: { readonly name: string; readonly inode: number }[] = [];
     for await (const entry of this.#reader.list(this.#inode)) {

@@ -14,6 +14,8 @@ export interface UnpackedLayer {
   readonly root: TreeNode;
   /** Of its tar. */
   readonly diffId: Digest;
+  /** How many, directories among them. */
+  readonly files: number;
 }
 
 /** A layer that no engine would unpack; a phrase. */
@@ -62,11 +64,15 @@ export async function unpackLayer(
     throw error;
   }
   const links = new Map<Node, number>();
-  for (const { node } of applier.tree.walk())
+  let files = 0;
+  for (const { node } of applier.tree.walk()) {
+    files += 1;
     if (node.type !== 'directory') links.set(node, (links.get(node) ?? 0) + 1);
+  }
   return {
     root: new LayerDirectory(applier.tree.root, { contents, links }),
     diffId: digestFromHex(whole.digest('hex')),
+    files,
   };
 }
 
@@ -137,6 +143,7 @@ class LayerDirectory extends LayerNode implements TreeNode {
   readonly links = 1;
   readonly device = undefined;
   readonly isImplied: boolean;
+  readonly inherits: boolean;
   readonly #node: DirectoryNode;
   readonly #facts: Facts;
 
@@ -145,6 +152,7 @@ class LayerDirectory extends LayerNode implements TreeNode {
     this.#node = node;
     this.#facts = facts;
     this.isImplied = !node.isUnpacked;
+    this.inherits = node.inherits;
     this.mtime = node.isUnpacked ? node.attributes.mtime : undefined;
   }
 

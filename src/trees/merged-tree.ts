@@ -5,8 +5,10 @@ import { isOpaque, isWhiteout } from './tree-node.ts';
 export interface MergedNode {
   /** The topmost, which says how it is. */
   readonly node: TreeNode;
-  /** Of directories: all of which its content comes, the topmost first. */
+  /** Of directories of several layers: all of which its content comes, the topmost first. */
   readonly directories: readonly TreeNode[];
+  /** A tree as it lies there: whiteouts and marks are files and attributes like others. */
+  readonly isSingle?: true;
 }
 
 /** The layers of an image from the base up; undefined where it has none. */
@@ -20,6 +22,8 @@ export async function mergeLayers(roots: readonly TreeNode[]): Promise<MergedNod
 export async function mergedChildren(
   directory: MergedNode,
 ): Promise<readonly (readonly [name: string, node: MergedNode])[]> {
+  if (directory.isSingle === true)
+    return (await directory.node.children()).map(([name, node]) => [name, single(node)]);
   const stacks = new Map<string, Stack>();
   for (const layer of directory.directories)
     for (const [name, node] of await layer.children()) {
@@ -62,7 +66,7 @@ class Stack {
   }
 }
 
-/** A tree of one layer alone, or of none. */
+/** A layer by itself, or any other tree. */
 export function single(node: TreeNode): MergedNode {
-  return { node, directories: node.type === 'directory' ? [node] : [] };
+  return { node, directories: [], isSingle: true };
 }

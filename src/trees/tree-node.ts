@@ -21,6 +21,8 @@ export interface TreeNode {
   readonly device: string | undefined;
   /** Nobody has said how it is: a lower layer's says it, where there is one. */
   readonly isImplied: boolean;
+  /** Extended attributes of a lower layer's are among its own, whoever has said the rest. */
+  readonly inherits?: boolean;
   /** The layer that it is of, where its content may be known by that. */
   readonly layer?: string | undefined;
   /** Of directories, in the order of their bytes. */

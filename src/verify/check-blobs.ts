@@ -108,7 +108,7 @@ async function checkExtraBlobs(
     if (wanted.has(digest)) continue;
     if (size <= LARGEST_INDEX && (await pointsOnlyAt(inspection, content, digest, manifests)))
       continue;
-    inspection.find(`blob ${digest} (${size} bytes) belongs to no pinned image`);
+    inspection.findExtra(`blob ${digest} (${size} bytes) belongs to no pinned image`);
   }
 }
 

@@ -32,7 +32,7 @@ export async function checkFiles(
       } else if (parents.has(path)) {
         if (checkDirectory(inspection, path, entry)) await visit(path);
       } else if (path !== LOST_AND_FOUND)
-        inspection.find(`${path} is neither pinned nor part of the data root`);
+        inspection.findExtra(`${path} is neither pinned nor part of the data root`);
     }
   };
   const visitPinned = async (directory: string): Promise<void> => {
@@ -117,7 +117,10 @@ export async function checkLeftovers(
       if (kept.has(path)) continue;
       if (above.has(path) && entry.type === 'directory') await visit(path);
       else if (entry.type !== 'directory' || (await holdsFiles(inspection, path)))
-        inspection.find(`${path} is left over from the engine that filled the data root`);
+        inspection.findExtra(
+          `${path} is left over from the engine that filled the data root`,
+          `${path} is the engine's`,
+        );
     }
   };
   await visit(dataRoot);

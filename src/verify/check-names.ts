@@ -26,18 +26,18 @@ export function checkNames(inspection: Inspection, pins: TargetPins, content: St
   }
   for (const [name, image] of content.store.images)
     if (!expected.has(name))
-      inspection.find(`image ${name} is not pinned (it is ${image.target.digest})`);
+      inspection.findExtra(`image ${name} is not pinned (it is ${image.target.digest})`);
   const foreign = content.store.namespaces.filter((namespace) => namespace !== 'moby');
   for (const namespace of foreign)
-    inspection.find(`containerd has a namespace ${namespace}, which the engine does not use`);
+    inspection.findExtra(`containerd has a namespace ${namespace}, which the engine does not use`);
   for (const container of content.store.containers)
-    inspection.find(`containerd has a container ${container}, left from building`);
+    inspection.findExtra(`containerd has a container ${container}, left from building`);
   for (const lease of content.store.leases)
-    inspection.find(
+    inspection.findExtra(
       `containerd has a lease ${lease}, left from building: it would keep content for ever`,
     );
   for (const ingest of content.store.ingests)
-    inspection.find(`containerd has an unfinished download ${ingest}`);
+    inspection.findExtra(`containerd has an unfinished download ${ingest}`);
 }
 
 /** The index an image's names point at, if they do. */

@@ -4,20 +4,31 @@ import { parseDigest } from '../model/digest.ts';
 import type { ImagePin, TargetPins } from '../model/pins.ts';
 import type { Inspection } from './inspection.ts';
 import { eachOfTwo } from './inspection.ts';
+import type { UnpackedLayer } from './check-unpacked.ts';
 import type { StoredContent } from './stored-content.ts';
-import { isRecord, readJsonBlob } from './stored-content.ts';
+import { blobPath, isRecord, readJsonBlob } from './stored-content.ts';
+
+interface WantedSnapshot {
+  readonly owner: string;
+  readonly parent: string | undefined;
+  /** Of the layer. */
+  readonly digest: Digest | undefined;
+  readonly diffId: Digest | undefined;
+  /** Chain IDs below it, the nearest first. */
+  readonly lower: readonly string[];
+}
 
 /**
  * Every layer of every pinned image, of whatever platform, is unpacked: meta.db and the snapshotter agree on a
  * committed snapshot for it, on the right parent, with a directory on the disk. Nothing else is unpacked.
- * Returns how many snapshots there are.
+ * Returns how many snapshots there should be, and those whose files can be looked at.
  */
 export async function checkSnapshots(
   inspection: Inspection,
   pins: TargetPins,
   content: StoredContent,
-): Promise<number> {
-  const wanted = new Map<string, { readonly owner: string; readonly parent: string | undefined }>();
+): Promise<{ readonly snapshots: number; readonly layers: readonly UnpackedLayer[] }> {
+  const wanted = new Map<string, WantedSnapshot>();
   let complete = true;
   for (const [name, pin] of Object.entries(pins.images)) {
     const owner = `image ${name}`;
@@ -28,7 +39,10 @@ export async function checkSnapshots(
     }
     const chain = chainIds(diffIds);
     chain.forEach((chainId, i) => {
-      if (!wanted.has(chainId)) wanted.set(chainId, { owner, parent: chain[i - 1] });
+      if (wanted.has(chainId)) return;
+      const [digest, diffId] = [pin.layers[i]?.digest, diffIds[i]];
+      const lower = chain.slice(0, i).reverse();
+      wanted.set(chainId, { owner, parent: chain[i - 1], digest, diffId, lower });
     });
     const label = content.store.blobs.get(pin.config.digest)?.labels[
       'containerd.io/gc.ref.snapshot.overlayfs'
@@ -51,14 +65,32 @@ export async function checkSnapshots(
   });
   // Where a config could not be read nobody knows what is too much.
   if (complete) checkExtraSnapshots(inspection, content, wanted, ids);
-  return wanted.size;
+  return { snapshots: wanted.size, layers: layersOf(content, wanted) };
+}
+
+function layersOf(
+  content: StoredContent,
+  wanted: ReadonlyMap<string, WantedSnapshot>,
+): readonly UnpackedLayer[] {
+  const { store, paths } = content;
+  const directoryOf = (chainId: string): string | undefined => {
+    const record = store.records.get(store.snapshots.get(chainId)?.record ?? '');
+    return record === undefined ? undefined : `/${paths.snapshots}/${record.id}/fs`;
+  };
+  return [...wanted].flatMap(([chainId, { owner, digest, diffId, lower }]) => {
+    const directory = directoryOf(chainId);
+    if (directory === undefined || digest === undefined || diffId === undefined) return [];
+    const below = lower.flatMap((one) => directoryOf(one) ?? []);
+    const blob = blobPath(paths, digest);
+    return [{ owner, digest, diffId, blob, directory, lower: below }];
+  });
 }
 
 /** Where images are kept packed, neither containerd nor its snapshotter knows of anything that is not. */
 export async function checkNothingUnpacked(
   inspection: Inspection,
   content: StoredContent,
-): Promise<number> {
+): Promise<{ readonly snapshots: 0; readonly layers: readonly [] }> {
   const { store, paths } = content;
   for (const key of store.snapshots.keys())
     inspection.find(`snapshot ${key} is unpacked, and images are to be packed`);
@@ -70,7 +102,7 @@ export async function checkNothingUnpacked(
   if (await inspection.exists(`/${paths.snapshots}`))
     for (const { name } of (await inspection.list(`/${paths.snapshots}`, 'the snapshots')) ?? [])
       inspection.find(`${paths.snapshots}/${name} is unpacked, and images are to be packed`);
-  return 0;
+  return { snapshots: 0, layers: [] };
 }
 
 async function readDiffIds(
@@ -154,15 +186,15 @@ function checkExtraSnapshots(
 ): void {
   const { store, paths } = content;
   for (const key of store.snapshots.keys())
-    if (!wanted.has(key)) inspection.find(`snapshot ${key} belongs to no pinned image`);
+    if (!wanted.has(key)) inspection.findExtra(`snapshot ${key} belongs to no pinned image`);
   const records = new Set([...store.snapshots.values()].map((snapshot) => snapshot.record));
   const known = new Set<string>();
   for (const [name, record] of store.records) {
     known.add(`${record.id}`);
     if (!records.has(name))
-      inspection.find(`snapshot ${name} of the snapshotter is unknown to containerd`);
+      inspection.findExtra(`snapshot ${name} of the snapshotter is unknown to containerd`);
   }
   for (const directory of directories)
     if (!known.has(directory))
-      inspection.find(`${paths.snapshots}/${directory} belongs to no snapshot`);
+      inspection.findExtra(`${paths.snapshots}/${directory} belongs to no snapshot`);
 }

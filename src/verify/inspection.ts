@@ -5,11 +5,20 @@ import type { Result } from '../model/result.ts';
 import type { DirectoryEntry, ReadFailure } from '../ext4/reader/at-path.ts';
 import { hashAt, inodeAt, linkAt, listAt, readAt } from '../ext4/reader/at-path.ts';
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
+import type { Place } from '../ext4/partition.ts';
+import { untilStopped } from '../trees/stopped.ts';
 import { openImage } from '../ext4/reader/open-image.ts';
 import type { Digest } from '../model/digest.ts';
 
 /** The largest file that is read at once: a database of containerd's. */
 const READ_LIMIT = 256 * 1024 * 1024;
+
+export interface InspectionOptions {
+  /** Where in the file the partition is. */
+  readonly place?: Place | undefined;
+  /** An engine has run on it. */
+  readonly used?: boolean | undefined;
+}
 
 /**
  * One look at a data image: every check adds what it finds, none stops another. What keeps us from looking at
@@ -18,13 +27,17 @@ const READ_LIMIT = 256 * 1024 * 1024;
 export class Inspection {
   readonly image: string;
   readonly findings: string[] = [];
+  /** What an engine has made since the image was built, where it may have. */
+  readonly news: string[] = [];
   readonly #context: Context;
+  readonly #options: InspectionOptions;
   #reader: Promise<Result<ImageReader>> | undefined;
   #failure: Failure | undefined;
 
-  constructor(image: string, context: Context) {
+  constructor(image: string, context: Context, options: InspectionOptions = {}) {
     this.image = image;
     this.#context = context;
+    this.#options = options;
   }
 
   get failure(): Failure | undefined {
@@ -37,6 +50,12 @@ export class Inspection {
 
   find(finding: string): void {
     this.findings.push(finding);
+  }
+
+  /** Something that is there besides: news where the image was in use, else a finding. */
+  findExtra(finding: string, news = finding): void {
+    if (this.#options.used === true) this.news.push(news);
+    else this.findings.push(finding);
   }
 
   /** Undefined where it could not be read; `owner` begins the finding that says so. Paths are absolute. */
@@ -68,6 +87,16 @@ export class Inspection {
     return this.#settle(owner, path, (reader) => hashAt(reader, path, this.signal));
   }
 
+  /** Whatever else is to be read; undefined where that failed, which is a finding, or ends the reading. */
+  async walk<T>(owner: string, work: (reader: ImageReader) => Promise<T>): Promise<T | undefined> {
+    const reader = await this.#open();
+    if (reader === undefined) return undefined;
+    const result = await untilStopped(() => work(reader));
+    if (result.ok) return result.value;
+    this.#readFailed(owner, result.failure);
+    return undefined;
+  }
+
   /** A result of another tool on the image: what says that the image is bad is a finding, the rest a failure. */
   settle<T>(result: Result<T>): T | undefined {
     if (result.ok) return result.value;
@@ -87,7 +116,7 @@ export class Inspection {
   async #open(): Promise<ImageReader | undefined> {
     if (this.#failure !== undefined) return undefined;
     const isFirst = this.#reader === undefined;
-    this.#reader ??= openImage(this.image);
+    this.#reader ??= openImage(this.image, this.#options.place);
     const opened = await this.#reader;
     if (opened.ok) return opened.value;
     if (isFirst) this.#readFailed('the file system', opened.failure);

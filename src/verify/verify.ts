@@ -1,18 +1,21 @@
 import { stat } from 'node:fs/promises';
 import { overlay2Paths } from '../data-root/overlay2-store.ts';
 import type { EngineStore } from '../model/bundle.ts';
+import type { Place } from '../ext4/partition.ts';
+import { findOffset, readFacts } from '../ext4/reader/open-image.ts';
 import type { Context } from '../model/event.ts';
 import type { TargetPins } from '../model/pins.ts';
+import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { checkFileSystem } from '../tools/e2fsprogs.ts';
-import { readSuperblock } from '../tools/ext4-superblock.ts';
 import { usersOf } from '../tools/loop-devices.ts';
 import { checkBlobs, checkLabels } from './check-blobs.ts';
 import { checkFiles, checkLeftovers } from './check-files.ts';
 import { checkNames } from './check-names.ts';
 import { checkOverlay2 } from './check-overlay2.ts';
 import { checkNothingUnpacked, checkSnapshots } from './check-snapshots.ts';
+import { checkUnpacked } from './check-unpacked.ts';
 import { derivePins } from './derive-pins.ts';
 import { Inspection } from './inspection.ts';
 import { readStoredContent } from './stored-content.ts';
@@ -30,6 +33,12 @@ export interface ExpectedImage {
   readonly unpack?: boolean | undefined;
   /** True where e2fsck need not be on this machine: where it is it is run. Default false. */
   readonly withoutChecker?: boolean | undefined;
+  /** Whether the files of snapshots are compared with the layers, which takes as long as unpacking them. Default false. */
+  readonly contents?: boolean | undefined;
+  /** True where an engine has run on it: what is there besides is news then, and no finding. Default false. */
+  readonly used?: boolean | undefined;
+  /** Where the partition is in a disk image; default: the whole file. */
+  readonly place?: Place | undefined;
 }
 
 /** What was found to be right. */
@@ -40,6 +49,10 @@ export interface VerifySummary {
   readonly bytes: number;
   readonly snapshots: number;
   readonly files: number;
+  /** Files of snapshots that were compared with their layers. */
+  readonly unpackedFiles: number;
+  /** What is there besides, of an image that was in use: phrases. */
+  readonly news: readonly string[];
 }
 
 /**
@@ -77,11 +90,17 @@ async function inspect(
   context.report({ type: 'step', step: 'verify', detail: image });
   const users = await usersOf(image);
   if (users.length > 0) return fail({ reason: 'output-in-use', output: image, by: users });
-  const inspection = new Inspection(image, context);
-  const opened = await checkSuperblock(inspection, expected.label);
+  const { place, used } = expected;
+  const inspection = new Inspection(image, context, { place, used });
+  const opened = await checkSuperblock(inspection, expected.label, place);
   if (!opened.ok) return opened;
   const [checked, summary] = await Promise.all([
-    checkFileSystem(image, 'read only', context.signal),
+    // e2fsprogs take what is behind the question mark for options.
+    checkFileSystem(
+      opened.value === 0 ? image : `${image}?offset=${opened.value}`,
+      'read only',
+      context.signal,
+    ),
     checkContent(inspection, expected).finally(() => inspection.close()),
   ]);
   const isSpared =
@@ -92,15 +111,15 @@ async function inspect(
     return fail({ reason: 'not-verified', image, findings: inspection.findings });
   const { images, blobs, files } = summary;
   context.report({ type: 'verified', image, images, blobs, files });
-  return ok(summary);
+  return ok({ ...summary, news: inspection.news });
 }
 
 async function checkContent(
   inspection: Inspection,
   expected: Omit<ExpectedImage, 'pins'> & { readonly pins?: TargetPins },
-): Promise<VerifySummary> {
+): Promise<Omit<VerifySummary, 'news'>> {
   const store = await findStore(inspection, expected.dataRoot);
-  let summary: VerifySummary = { images: 0, blobs: 0, bytes: 0, snapshots: 0, files: 0 };
+  let summary = { images: 0, blobs: 0, bytes: 0, snapshots: 0, files: 0, unpackedFiles: 0 };
   if (store !== undefined && expected.store !== undefined && store !== expected.store)
     inspection.find(
       `${expected.dataRoot} is a data root of ${store}, and the engine has ${expected.store}`,
@@ -123,7 +142,7 @@ async function checkContent(
 async function checkContainerd(
   inspection: Inspection,
   expected: Omit<ExpectedImage, 'pins'> & { readonly pins?: TargetPins },
-): Promise<Omit<VerifySummary, 'files'> | undefined> {
+): Promise<Omit<VerifySummary, 'files' | 'news'> | undefined> {
   const unpacked = expected.unpack !== false;
   const content = await readStoredContent(inspection, expected.dataRoot, unpacked);
   if (content === undefined) return undefined;
@@ -131,13 +150,14 @@ async function checkContainerd(
   checkNames(inspection, pins, content);
   const hashed = await checkBlobs(inspection, pins, content);
   await checkLabels(inspection, pins, content);
-  const snapshots = unpacked
+  const { snapshots, layers } = unpacked
     ? await checkSnapshots(inspection, pins, content)
     : await checkNothingUnpacked(inspection, content);
+  const unpackedFiles = expected.contents === true ? await checkUnpacked(inspection, layers) : 0;
   const { blobs, metaDb, snapshotsDb, snapshots: directories } = content.paths;
   const kept = [blobs, metaDb, snapshotsDb, directories, ...Object.keys(pins.files)];
   await checkLeftovers(inspection, expected.dataRoot, kept);
-  return { ...hashed, snapshots, images: Object.keys(pins.images).length };
+  return { ...hashed, snapshots, unpackedFiles, images: Object.keys(pins.images).length };
 }
 
 /** A graph driver has its images in `image/`, which containerd's store never has. */
@@ -150,24 +170,35 @@ async function findStore(
   return entries.some((entry) => entry.name === 'image') ? 'overlay2' : 'containerd';
 }
 
-/** A file that is there and is no whole file system is a finding: it is what was shipped. */
+/**
+ * A file that is there and is no whole file system is a finding: it is what was shipped. Where it begins in the file, in
+ * bytes.
+ */
 async function checkSuperblock(
   inspection: Inspection,
   label: string | undefined,
-): Promise<Result<void>> {
-  const superblock = await readSuperblock(inspection.image);
-  if (!superblock.ok) {
-    const { failure } = superblock;
-    if (failure.reason !== 'invalid-document' || !(await isFile(inspection.image)))
-      return superblock;
-    const findings = failure.problems.map((problem) => problem.detail);
-    return fail({ reason: 'not-verified', image: inspection.image, findings });
+  place: Place | undefined,
+): Promise<Result<number>> {
+  const { image } = inspection;
+  const facts = await readFacts(image, place);
+  if (!facts.ok) {
+    const { failure } = facts;
+    const findings = failure.reason === 'image-corrupt' ? [failure.detail] : detailsOf(failure);
+    return findings.length > 0 && (await isFile(image))
+      ? fail({ reason: 'not-verified', image, findings })
+      : facts;
   }
-  const { clean, needsRecovery } = superblock.value;
+  const { clean, needsRecovery } = facts.value;
   if (needsRecovery || !clean) inspection.find('the file system was not unmounted properly');
-  if (label !== undefined && superblock.value.label !== label)
-    inspection.find(`the label is ${JSON.stringify(superblock.value.label)} instead of "${label}"`);
-  return ok();
+  if (label !== undefined && facts.value.label !== label)
+    inspection.find(`the label is ${JSON.stringify(facts.value.label)} instead of "${label}"`);
+  return place === undefined ? ok(0) : findOffset(image, place);
+}
+
+function detailsOf(failure: Failure): readonly string[] {
+  return failure.reason === 'invalid-document'
+    ? failure.problems.map((problem) => problem.detail)
+    : [];
 }
 
 async function isFile(path: string): Promise<boolean> {

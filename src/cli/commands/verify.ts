@@ -15,6 +15,7 @@ import type { Outcome } from '../command.ts';
 import { defineCommand } from '../command.ts';
 import { readPinsFile } from '../inputs.ts';
 import { pinsOption, targetOptions } from '../options.ts';
+import { placeOptions, readPlace } from '../place-options.ts';
 import type { TargetArguments } from '../target.ts';
 import { parseChoice } from '../target.ts';
 
@@ -40,6 +41,19 @@ export const verifyCommand = defineCommand({
       describe:
         "--no-unpack: the images are packed, as engine.unpack: false wants; data.json's word without it",
     },
+    quick: {
+      type: 'boolean',
+      default: false,
+      describe:
+        'do not compare the files of snapshots with the layers: only look that they are there',
+    },
+    used: {
+      type: 'boolean',
+      default: false,
+      describe:
+        'an engine has run on it: list what is there besides as new, which is no error then',
+    },
+    ...placeOptions,
     'data-root': {
       type: 'string',
       requiresArg: true,
@@ -48,6 +62,9 @@ export const verifyCommand = defineCommand({
   },
   async run(args, surroundings) {
     const image = resolve(args.image ?? '');
+    const place = readPlace(args);
+    if (!place.ok) return place;
+    const how = { contents: !args.quick, used: args.used, place: place.value };
     const there = await lookAtImage(image);
     if (!there.ok) return there;
     const beside = dataDocumentOf(image);
@@ -59,7 +76,7 @@ export const verifyCommand = defineCommand({
     const { engine } = known?.settings ?? {};
     const unpack = args.unpack ?? engine?.unpack;
     if (args.self) {
-      const expected = { dataRoot, label: known?.label, unpack };
+      const expected = { dataRoot, label: known?.label, unpack, ...how };
       return summary(await verifyConsistency(image, expected, surroundings), 'whole', args.image);
     }
     if (args.pins === undefined && known === undefined)
@@ -82,6 +99,7 @@ export const verifyCommand = defineCommand({
         label: known?.label,
         store: engine?.store,
         unpack,
+        ...how,
       },
       surroundings,
     );
@@ -96,10 +114,13 @@ function summary(
   image = '',
 ): Result<Outcome> {
   if (!verified.ok) return verified;
-  const { images, blobs, bytes, snapshots, files } = verified.value;
+  const { images, blobs, bytes, snapshots, files, unpackedFiles, news } = verified.value;
+  const inside = unpackedFiles === 0 ? '' : ` with ${unpackedFiles} files`;
   const extra = what === 'whole' ? '' : ` and ${files} files`;
+  const more =
+    news.length === 0 ? '' : `new since it was built:\n${news.map((one) => `  ${one}\n`).join('')}`;
   return ok({
-    text: `${image}: ok: ${images} images, ${blobs} blobs (${formatBytes(bytes)}), ${snapshots} snapshots${extra} are ${what}\n`,
+    text: `${image}: ok: ${images} images, ${blobs} blobs (${formatBytes(bytes)}), ${snapshots} snapshots${inside}${extra} are ${what}\n${more}`,
     json: { image, verified: what, ...verified.value },
   });
 }

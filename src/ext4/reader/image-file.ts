@@ -32,6 +32,11 @@ export class ImageFile {
     this.#start = start;
   }
 
+  /** Where in the file it begins, in bytes. */
+  get start(): number {
+    return this.#start;
+  }
+
   /** Damaged where the file is shorter. */
   async read(offset: number, length: number): Promise<Buffer> {
     const bytes = Buffer.allocUnsafeSlow(this.#checked(offset, length));

@@ -40,6 +40,15 @@ export async function readFacts(path: string, place?: Place): Promise<Result<Ima
   return found.ok ? ok(found.value.superblock) : found;
 }
 
+/** Where in the file the place is, in bytes. Fails as `openImage` does for want of it. */
+export async function findOffset(path: string, place: Place): Promise<Result<number>> {
+  const file = await openFile(path);
+  if (!file.ok) return file;
+  const found = await attempt(path, async () => (await findPlace(file.value, place)).start);
+  await file.value.close();
+  return found;
+}
+
 async function findSuperblock(
   file: ImageFile,
   place: Place = { offset: 0 },

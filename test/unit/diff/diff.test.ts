@@ -12,7 +12,9 @@ import { quiet, scratch } from '../inspect/samples.ts';
 import type { Layers, UnpackedDraft } from '../inspect/unpacked-image.ts';
 import { draftUnpacked, PATHS, put, writePins, writeUnpacked } from '../inspect/unpacked-image.ts';
 
-const TOOL = { mode: 0o4755, xattrs: { 'security.capability': 'cap' } };
+/** linux/capability.h, `vfs_cap_data`: revision 2, effective. */
+const CAPABILITY = `\x01\0\0\x02\x20${'\0'.repeat(15)}`;
+const TOOL = { mode: 0o4755, xattrs: { 'security.capability': CAPABILITY } };
 const BASE: Files = {
   'etc/': { type: 'directory' },
   'etc/passwd': 'root:x:0:0',
@@ -117,7 +119,7 @@ void describe('diff of data images', () => {
         'mode 4755 0755',
         'owner 0:0 5:6',
         'links 2 1',
-        'xattr security.capability=0x636170 no security.capability',
+        'xattr security.capability=0x0100000220000000000000000000000000000000 no security.capability',
       ],
       'usr/link': ['changed', 'target bin/tool elsewhere'],
       var: ['removed'],
@@ -131,10 +133,13 @@ void describe('diff of data images', () => {
       put(draft.entries, `${base}/fs/etc/passwd`, { content: 'root:x:1:0' });
       put(draft.entries, `${base}/fs/etc/shadow`, { content: 'x' });
       draft.entries.delete(`${base}/fs/opt/hidden`);
+      draft.entries.delete(`${draft.snapshotPath('one', 1)}/fs/var/gone`);
     });
     assert.equal(difference.same, 1);
     assert.deepEqual(difference.moved, []);
-    const [unpacked] = difference.unpacked;
+    const [unpacked, top] = difference.unpacked;
+    // A whiteout that is missing is a file that is missing.
+    assert.deepEqual(paths(top?.files ?? { listed: [] }), ['removed var/gone']);
     assert.deepEqual(unpacked?.images, ['example.org/one:1']);
     assert.deepEqual(paths(unpacked.files), [
       'changed etc/passwd',

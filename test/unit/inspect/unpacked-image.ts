@@ -153,7 +153,8 @@ export function put(
     const parent = names.slice(0, depth).join('/');
     if (!entries.has(parent)) entries.set(parent, [{ ...common(parent, {}), type: 'directory' }]);
   }
-  const of = { ...common(path, file), ...(file.mode === undefined ? {} : { mode: file.mode }) };
+  const mode = file.mode ?? (file.type === 'directory' ? 0o755 : 0o644);
+  const of = { ...common(path, file), mode };
   switch (file.type ?? 'file') {
     case 'directory':
       entries.set(path, [{ ...of, type: 'directory' }]);
@@ -179,10 +180,7 @@ export function put(
       break;
     case 'file': {
       const content = Buffer.from(file.content ?? '');
-      entries.set(path, [
-        { ...of, type: 'file', mode: file.mode ?? 0o644, size: content.length },
-        content,
-      ]);
+      entries.set(path, [{ ...of, type: 'file', size: content.length }, content]);
     }
   }
 }

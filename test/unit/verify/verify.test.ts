@@ -90,8 +90,10 @@ describe('verifyDataImage', () => {
       const expected = { dataRoot: DATA_ROOT, label: LABEL, pins: draft.pins };
       const verified = await verifyDataImage(image, expected, context);
       assert.ok(verified.ok, JSON.stringify(verified));
-      const { bytes, ...counts } = verified.value;
-      assert.deepEqual(counts, { images: 2, blobs: 8, snapshots: 4, files: 2 });
+      const { bytes, news, ...counts } = verified.value;
+      const expectedCounts = { images: 2, blobs: 8, snapshots: 4, files: 2, unpackedFiles: 0 };
+      assert.deepEqual(counts, expectedCounts);
+      assert.deepEqual(news, []);
       assert.ok(bytes > 0);
       assert.deepEqual(events.at(-1), { type: 'verified', image, images: 2, blobs: 8, files: 2 });
       const alone = await verifyConsistency(image, { dataRoot: DATA_ROOT }, context);

@@ -1,0 +1,127 @@
+import type { ImageReader } from '../ext4/reader/image-reader.ts';
+import type { Digest } from '../model/digest.ts';
+import type { NodeChange } from '../trees/compare-nodes.ts';
+import type { TreeDifference } from '../trees/compare-trees.ts';
+import { compareTrees } from '../trees/compare-trees.ts';
+import { ImageNode, imageTreeAt } from '../trees/image-tree.ts';
+import { LayerRefused, unpackLayer } from '../trees/layer-tree.ts';
+import { single } from '../trees/merged-tree.ts';
+import { need } from '../trees/stopped.ts';
+import { displayName } from '../trees/tree-node.ts';
+import { completeDirectory } from './inherited-directory.ts';
+import type { Inspection } from './inspection.ts';
+import { eachOfTwo } from './inspection.ts';
+
+/** A layer and where it was unpacked to. Paths are absolute in the partition. */
+export interface UnpackedLayer {
+  /** What findings begin with: `image core`. */
+  readonly owner: string;
+  readonly digest: Digest;
+  readonly diffId: Digest;
+  readonly blob: string;
+  readonly directory: string;
+  /** The directories of the layers below it, the nearest first. */
+  readonly lower: readonly string[];
+}
+
+/** Of one layer; the rest is counted. */
+const MOST_FINDINGS = 20;
+
+/**
+ * Compares what is unpacked of each layer with the layer: every file's type, content, mode, owner, links, extended
+ * attributes and time, and that none is missing and none is there besides. Two layers at a time. Returns how many
+ * files were compared.
+ */
+export async function checkUnpacked(
+  inspection: Inspection,
+  layers: readonly UnpackedLayer[],
+): Promise<number> {
+  let files = 0;
+  await eachOfTwo(layers, async (layer) => {
+    if (inspection.failure !== undefined) return;
+    const compared = await inspection.walk(layer.owner, (reader) =>
+      checkLayer(inspection, reader, layer),
+    );
+    files += compared ?? 0;
+  });
+  return files;
+}
+
+async function checkLayer(
+  inspection: Inspection,
+  reader: ImageReader,
+  layer: UnpackedLayer,
+): Promise<number> {
+  const { signal } = inspection;
+  const what = `${layer.owner}: layer ${layer.digest}`;
+  const found = await imageTreeAt(reader, layer.directory, signal);
+  const blob = need(await reader.lookUp(Buffer.from(layer.blob), 'keep'));
+  // What is missing is told of by who looks for it.
+  if (found?.type !== 'directory' || blob?.type !== 'file') return 0;
+  const source = new ImageNode(reader, blob, signal);
+  let unpacked;
+  try {
+    unpacked = await unpackLayer(source.content(), { isBase: layer.lower.length === 0 });
+  } catch (error) {
+    if (!(error instanceof LayerRefused)) throw error;
+    inspection.find(`${what} can't be unpacked: ${error.message}`);
+    return 0;
+  }
+  if (unpacked.diffId !== layer.diffId) {
+    inspection.find(`${what} unpacks to ${unpacked.diffId} instead of ${layer.diffId}`);
+    return unpacked.files;
+  }
+  let findings = 0;
+  const differences = compareTrees(single(unpacked.root), single(found), {
+    directoryTimes: true,
+    ignoreXattr: (name) => name.startsWith('trusted.overlay.') && name !== OPAQUE,
+    complete: (node, path) => completeDirectory(reader, layer.lower, node, path, signal),
+  });
+  for await (const difference of differences)
+    for (const problem of problemsOf(difference)) {
+      findings += 1;
+      const path = difference.path === '' ? 'its root' : displayName(difference.path);
+      if (findings <= MOST_FINDINGS) inspection.find(`${what}: ${path} ${problem}`);
+    }
+  if (findings > MOST_FINDINGS)
+    inspection.find(`${what}: ${findings - MOST_FINDINGS} more of the kind`);
+  return unpacked.files;
+}
+
+const OPAQUE = 'trusted.overlay.opaque';
+
+function problemsOf(difference: TreeDifference): string[] {
+  switch (difference.kind) {
+    case 'added':
+      return ['is unpacked, and not in the layer'];
+    case 'removed':
+      return ['is missing'];
+    case 'changed':
+      return difference.changes.map(problemOf);
+  }
+}
+
+function problemOf({ what, from, to }: NodeChange): string {
+  switch (what) {
+    case 'type':
+      return `is a ${to} instead of a ${from}`;
+    case 'mode':
+      return `has mode ${to} instead of ${from}`;
+    case 'owner':
+      return `belongs to ${to} instead of ${from}`;
+    case 'size':
+      return `has ${to} bytes instead of ${from}`;
+    case 'content':
+      return `has other bytes: ${to} instead of ${from}`;
+    case 'target':
+      return `leads to ${to} instead of ${from}`;
+    case 'device':
+      return `is device ${to} instead of ${from}`;
+    case 'links':
+      return `has ${to} names instead of ${from}`;
+    case 'xattr':
+      return `has ${to} instead of ${from}`;
+    case 'time':
+      return `is of ${to} instead of ${from}`;
+  }
+}
