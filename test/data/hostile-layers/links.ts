@@ -86,7 +86,9 @@ export const LINKS: readonly HostileCase[] = [
   hostile('symlink-to-what-is-no-text', [symlink('link', '\xff\xfe')]),
   hostile('symlink-of-gnu', [gnuLong('K', long(150)), symlink('link', 'x')]),
   hostile('symlink-with-other-bits', [symlink('link', 'x', { mode: '0000600', uid: 5, gid: 6 })]),
-  hostile('symlink-with-content', [special('2', 'link', 'content', { mode: '0000777', at: { 157: 'x' } })]),
+  hostile('symlink-with-content', [
+    special('2', 'link', 'content', { mode: '0000777', at: { 157: 'x' } }),
+  ]),
   hostile('hard-link', [file('a', 'x'), hardLink('b', 'a')]),
   hostile('hard-link-says-otherwise', [
     file('a', 'x', { mode: '0000644', uid: 1, gid: 1 }),

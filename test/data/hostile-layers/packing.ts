@@ -61,7 +61,11 @@ function ofGzip(): HostileCase[] {
     one('gzip-called-plain', (tar) => plain(gzipSync(tar), digestOf(tar))),
     one('gzip-called-zstd', (tar) => compressed('zstd', gzipSync(tar), tar)),
     one('plain-called-gzip', (tar) => compressed('gzip', tar, tar)),
-    packed('gzip-of-nothing', compressed('gzip', gzipSync(''), Buffer.alloc(0))),
+    packed(
+      'gzip-of-nothing',
+      plain(tarOf('gzip-of-nothing')),
+      compressed('gzip', gzipSync(''), Buffer.alloc(0)),
+    ),
     packed(
       'gzip-of-no-bytes',
       plain(tarOf('gzip-of-no-bytes')),
