@@ -3,7 +3,7 @@
  * `node --import tsx test/data/hostile-layers/record.ts`. It takes a few minutes.
  */
 import { writeFileSync } from 'node:fs';
-import { format } from 'prettier';
+import { format, resolveConfig } from 'prettier';
 import { programOwner } from '../../rig/owner.ts';
 import { loadIntoEngine } from './engine.ts';
 import { hostileLayers } from './index.ts';
@@ -20,7 +20,8 @@ try {
     return hostile === undefined ? [] : [[hostile, outcome] as const];
   });
   const text = JSON.stringify(toRecord(version, pairs));
-  writeFileSync(RECORD_FILE, await format(text, { parser: 'json', printWidth: 120 }));
+  const style = await resolveConfig(RECORD_FILE, { editorconfig: true });
+  writeFileSync(RECORD_FILE, await format(text, { ...style, parser: 'json' }));
 } finally {
   await owner.end();
 }
