@@ -79,10 +79,12 @@ class ArchiveItems implements TreeReader {
       );
     const entry = entryOf(member, path, this.#options);
     const item = entry.type === 'file' ? { entry, content: contentOf(member, input) } : { entry };
-    this.#ready.push(...impliedParents(path, this.#directories, implied));
-    if (entry.type === 'directory') this.#directories.add(latin1(path));
-    if (this.#ready.length === 0) return item;
-    this.#ready.push(item);
+    const name = latin1(path);
+    const parent = name.slice(0, Math.max(0, name.lastIndexOf('/')));
+    const isKnown = this.#directories.has(parent);
+    if (entry.type === 'directory') this.#directories.add(name);
+    if (isKnown) return item;
+    this.#ready.push(...impliedParents(parent, this.#directories, implied), item);
     return this.#ready.shift();
   }
 }
@@ -153,15 +155,13 @@ function pathOf(member: TarEntry, name: Uint8Array, input: string): Uint8Array {
 
 /** tar makes them as mkdir(1) does; their owner is root, whoever runs this. */
 function* impliedParents(
-  path: Uint8Array,
+  name: string,
   known: Set<string>,
   mtime: Timestamp,
 ): Generator<TreeItem, void> {
-  const name = latin1(path);
-  const end = name.lastIndexOf('/');
-  if (end === -1 || known.has(name.slice(0, end))) return;
-  for (let slash = name.indexOf('/'); slash !== -1; slash = name.indexOf('/', slash + 1)) {
-    const parent = name.slice(0, slash);
+  const path = `${name}/`;
+  for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
+    const parent = path.slice(0, slash);
     if (known.has(parent)) continue;
     known.add(parent);
     yield {

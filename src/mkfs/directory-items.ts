@@ -13,7 +13,8 @@ import type { Attributes, Content, Entry, Timestamp } from '../ext4/entry.ts';
 import { errorCode, fileFailure } from '../model/file-failure.ts';
 import type { TreeXattrs } from '../tools/getfattr.ts';
 import { readChunks } from './read-chunks.ts';
-import { SortedNames } from './sorted-names.ts';
+import type { SortedNames } from './sorted-names.ts';
+import { sortedNames } from './sorted-names.ts';
 import { printable, TreeError } from './tree-error.ts';
 import type { TreeItem, TreeReader } from './tree-reader.ts';
 
@@ -21,6 +22,8 @@ import type { TreeItem, TreeReader } from './tree-reader.ts';
 const AT_ONCE = 1024 * 1024;
 /** Milliseconds after which the event loop gets its turn, or no signal would be heard. */
 const TURN = 50;
+/** Bytes of a directory itself from which on it has thousands of names; on some file systems it never has as many. */
+const LARGE = 128n * 1024n;
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**
@@ -51,7 +54,7 @@ class Walk implements TreeReader {
   /** An own stack: a tree may be deeper than calls can be nested. */
   readonly #levels: Level[] = [];
   /** Whose entries come next. */
-  #directory: string | undefined;
+  #directory: { readonly path: string; readonly stats: BigIntStats } | undefined;
   #hasBegun = false;
   #turn = performance.now() + TURN;
 
@@ -78,10 +81,9 @@ class Walk implements TreeReader {
   #next(): TreeItem | undefined {
     if (!this.#hasBegun) {
       this.#hasBegun = true;
-      this.#directory = '';
-      return {
-        entry: entryOf('directory', EMPTY, this.#attributes('', this.#lstat('', this.#full('')))),
-      };
+      const stats = this.#lstat('', this.#full(''));
+      this.#directory = { path: '', stats };
+      return { entry: entryOf('directory', EMPTY, this.#attributes('', stats)) };
     }
     if (this.#directory !== undefined) this.#enter(this.#directory);
     for (let level = this.#levels.at(-1); level !== undefined; level = this.#levels.at(-1)) {
@@ -92,11 +94,11 @@ class Walk implements TreeReader {
     return undefined;
   }
 
-  #enter(path: string): void {
+  #enter({ path, stats }: { readonly path: string; readonly stats: BigIntStats }): void {
     this.#directory = undefined;
     this.#levels.push({
       prefix: path === '' ? '' : `${path}/`,
-      names: this.#list(path),
+      names: this.#try(path, () => sortedNames(this.#full(path), stats.size > LARGE)),
       next: 0,
     });
   }
@@ -107,7 +109,7 @@ class Walk implements TreeReader {
     const bytes = Buffer.from(path, 'latin1');
     const kind = Number(stats.mode) & constants.S_IFMT;
     if (kind === constants.S_IFDIR) {
-      this.#directory = path;
+      this.#directory = { path, stats };
       return { entry: entryOf('directory', bytes, this.#attributes(path, stats)) };
     }
     if (stats.nlink > 1n) {
@@ -149,7 +151,7 @@ class Walk implements TreeReader {
       uid: Number(stats.uid),
       gid: Number(stats.gid),
       mtime: timestampOf(stats.mtimeNs),
-      xattrs: this.#xattrs.get(path) ?? NO_XATTRS,
+      xattrs: this.#xattrs.size === 0 ? NO_XATTRS : (this.#xattrs.get(path) ?? NO_XATTRS),
     };
   }
 
@@ -221,10 +223,6 @@ class Walk implements TreeReader {
     } catch (error) {
       throw this.#failure(path, error);
     }
-  }
-
-  #list(path: string): SortedNames {
-    return this.#try(path, () => new SortedNames(this.#full(path)));
   }
 
   #full(path: string): Buffer {

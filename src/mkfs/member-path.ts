@@ -22,7 +22,8 @@ export function isAbsolute(name: Uint8Array): boolean {
 /** Most names are: no part of it is empty or begins with a dot. */
 function isPlain(name: Uint8Array): boolean {
   let before = SLASH;
-  for (const byte of name) {
+  for (let at = 0; at < name.length; at += 1) {
+    const byte = name[at] ?? 0;
     if (before === SLASH && (byte === SLASH || byte === DOT)) return false;
     before = byte;
   }

@@ -1,30 +1,34 @@
-import { opendirSync } from 'node:fs';
+import { opendirSync, readdirSync } from 'node:fs';
 
 /** Bytes of names to begin with; they double as needed. */
-const FIRST = 16 * 1024;
+const FIRST = 64 * 1024;
 /** Entries that are read from a directory at a time. */
 const BATCH = 1024;
 
-/**
- * What is in a directory, in the order of the names' bytes. All names lie in one buffer, since a directory may have
- * hundreds of thousands, and each would be an object of its own.
- */
-export class SortedNames {
+/** What is in a directory, in the order of the names' bytes: in latin1, a character a byte. */
+export interface SortedNames {
+  /** Undefined beyond the last. */
+  at(place: number): string | undefined;
+}
+
+/** Throws what the system says. */
+export function sortedNames(directory: Buffer, isLarge: boolean): SortedNames {
+  return isLarge ? new PackedNames(directory) : readdirSync(directory, 'latin1').sort();
+}
+
+/** All in one buffer: a directory may have hundreds of thousands of names, and each would be an object of its own. */
+class PackedNames implements SortedNames {
   readonly #bytes: Buffer;
   readonly #starts: Uint32Array;
   /** Which name comes when. */
   readonly #order: Uint32Array;
 
-  /** Throws what the system says. */
   constructor(directory: Buffer) {
     let bytes = Buffer.allocUnsafeSlow(FIRST);
     let starts = new Uint32Array(FIRST / 32);
     let count = 0;
     let end = 0;
-    const open = opendirSync(directory, {
-      encoding: 'latin1',
-      bufferSize: BATCH,
-    });
+    const open = opendirSync(directory, { encoding: 'latin1', bufferSize: BATCH });
     try {
       for (let entry = open.readSync(); entry !== null; entry = open.readSync()) {
         const { name } = entry;
@@ -40,15 +44,11 @@ export class SortedNames {
     }
     this.#bytes = bytes;
     this.#starts = starts;
-    this.#order = Uint32Array.from({ length: count }, (_, index) => index);
+    this.#order = new Uint32Array(count);
+    for (let index = 0; index < count; index += 1) this.#order[index] = index;
     this.#order.sort((a, b) => this.#compare(a, b));
   }
 
-  get length(): number {
-    return this.#order.length;
-  }
-
-  /** In latin1, a character a byte; undefined beyond the last. */
   at(place: number): string | undefined {
     const index = this.#order[place];
     if (index === undefined) return undefined;

@@ -115,10 +115,9 @@ export function isZero(block: Uint8Array): boolean {
 
 /** `ustar\0` is POSIX's magic, `ustar  \0` GNU's; star has a mark at the block's end besides. */
 function formatOf(block: Uint8Array): Header['format'] {
-  const magic = latin1(block, MAGIC_AT, 8);
-  if (magic === 'ustar  \0') return 'gnu';
-  if (!magic.startsWith('ustar')) return 'v7';
-  return latin1(block, 508, 4) === 'tar\0' ? 'star' : 'ustar';
+  if (!has(block, MAGIC_AT, USTAR)) return 'v7';
+  if (has(block, MAGIC_AT, GNU)) return 'gnu';
+  return has(block, 508, STAR) ? 'star' : 'ustar';
 }
 
 function withPrefix(block: Uint8Array, field: Field, name: Uint8Array): Uint8Array {
@@ -137,6 +136,11 @@ function isUnset(block: Uint8Array, field: Field | undefined): boolean {
   return field === undefined || block[field[0]] === 0;
 }
 
-function latin1(block: Uint8Array, start: number, length: number): string {
-  return String.fromCharCode(...block.subarray(start, start + length));
+const USTAR = Buffer.from('ustar');
+const GNU = Buffer.from('ustar  \0');
+const STAR = Buffer.from('tar\0');
+
+function has(block: Uint8Array, start: number, bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at++) if (block[start + at] !== bytes[at]) return false;
+  return true;
 }

@@ -104,7 +104,7 @@ export class TarReader {
 
   constructor(source: AsyncIterable<Uint8Array>, { dialect = 'gnu' }: TarOptions = {}) {
     this.#window = new ByteWindow(source);
-    this.#steps = readAll(this.#window, dialect === 'go');
+    this.#steps = readMembers(this.#window, dialect === 'go');
   }
 
   /** Undefined at the end, and from then on. */
@@ -147,12 +147,6 @@ function* wait<T>(promise: Promise<T>): Generator<Promise<T>, T, unknown> {
   return (yield promise) as T;
 }
 
-function* readAll(window: ByteWindow, isGo: boolean): Step<TarEntry> {
-  yield* readMembers(window, isGo);
-  // What is behind an archive is nobody's, but whoever writes it into a pipe would break.
-  while ((yield* wait(window.takeSome(Number.MAX_SAFE_INTEGER))) !== undefined);
-}
-
 /** What the headers in front of a member say of it. */
 interface Ahead {
   readonly records: PaxRecord[];
@@ -175,6 +169,8 @@ function* readMembers(window: ByteWindow, asGo: boolean): Step<TarEntry> {
     if (block.length < BLOCK) throw new TarError('the archive ends within a header', offset);
     if (block[0] === 0 && isZero(block)) {
       yield* checkEnd(window, ahead);
+      // What is behind an archive is nobody's, but whoever writes it into a pipe would break.
+      while ((yield* wait(window.takeSome(Number.MAX_SAFE_INTEGER))) !== undefined);
       return;
     }
     if (!isChecksumRight(block))
@@ -188,6 +184,8 @@ function* readMembers(window: ByteWindow, asGo: boolean): Step<TarEntry> {
       case 'X':
         ahead.bytes += header.size;
         if (ahead.bytes > LONGEST_RECORDS) throw tooLong(ahead.bytes, offset, header.name);
+        // Go's reader goes by the last header of several.
+        if (asGo) ahead.records.length = 0;
         for (const record of yield* readRecords(window, header, offset)) ahead.records.push(record);
         break;
       case 'g': {
@@ -208,9 +206,18 @@ function* readMembers(window: ByteWindow, asGo: boolean): Step<TarEntry> {
           const old =
             header.type === 'S' ? yield* wait(oldMap(header, block, window, offset)) : undefined;
           const { records } = globals;
-          yield* readMember(window, { header, globals: records, ahead, old, offset, asGo });
+          const parts = { header, globals: records, ahead, old, offset, asGo };
+          const simple = simpleMember(window, parts);
+          if (simple === undefined) {
+            yield* readMember(window, parts);
+          } else {
+            yield simple;
+            const padding = (BLOCK - (simple.size % BLOCK)) % BLOCK;
+            if (!window.skipNow(padding) && !(yield* wait(window.skip(padding))))
+              throw new TarError('the archive ends in it', window.offset, simple.name);
+          }
         }
-        ahead = { records: [], bytes: 0 };
+        if (isAhead(ahead)) ahead = { records: [], bytes: 0 };
       }
     }
   }
@@ -223,6 +230,20 @@ interface Parts {
   readonly old: SparseMap | undefined;
   readonly offset: number;
   readonly asGo: boolean;
+}
+
+/** One without an extended header whose content is at hand, as most are; undefined where it is another. */
+function simpleMember(window: ByteWindow, parts: Parts): TarEntry | undefined {
+  const { header, ahead, globals } = parts;
+  if (ahead.records.length > 0 || globals.size > 0 || header.type === 'S' || header.type === 'D')
+    return undefined;
+  const { entry, stored } = describe(parts);
+  if (entry.type !== 'file') return entry;
+  const content = window.takeNow(stored);
+  if (content === undefined) return undefined;
+  entry.size = stored;
+  entry.content = content;
+  return entry;
 }
 
 /** Yields one entry, and passes over what was not read of it. */
@@ -254,16 +275,16 @@ function* readMember(window: ByteWindow, parts: Parts): Step<TarEntry> {
     yield* skipContent(window, stored, offset, name);
     return;
   }
+  const { entry } = described;
   const now = map === undefined ? window.takeNow(stored) : undefined;
+  entry.size = map?.realSize ?? stored;
   if (now !== undefined) {
-    yield { ...described.entry, size: stored, content: now };
+    entry.content = now;
+    yield entry;
   } else {
     const content = new StoredContent(window, stored, name);
-    yield {
-      ...described.entry,
-      size: map?.realSize ?? stored,
-      content: map === undefined ? content : expand(map, content),
-    };
+    entry.content = map === undefined ? content : expand(map, content);
+    yield entry;
     yield* wait(content.skipRest());
   }
   if (!window.skipNow(padding) && !(yield* wait(window.skip(padding))))
@@ -302,8 +323,14 @@ class StoredContent implements AsyncIterable<Uint8Array> {
   }
 }
 
+/** What its content is comes last. */
+type EntryInTheMaking = Omit<TarEntry, 'size' | 'content'> & {
+  size: TarEntry['size'];
+  content: TarEntry['content'];
+};
+
 /** The entry without its content, and how many bytes of content are stored. */
-function describe(parts: Parts): { readonly entry: TarEntry; readonly stored: number } {
+function describe(parts: Parts): { readonly entry: EntryInTheMaking; readonly stored: number } {
   const { header, ahead, offset, asGo } = parts;
   const pax = mergeRecords(parts.globals, ahead.records);
   const name = pax.get('GNU.sparse.name') ?? pax.get('path') ?? ahead.name ?? header.name;

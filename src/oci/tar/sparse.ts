@@ -29,6 +29,7 @@ export type PaxSparse =
 
 /** The sparse file that an extended header tells of: versions 0.0, 0.1 and 1.0. Undefined for any other. */
 export function paxSparse(records: readonly PaxRecord[], offset: number): PaxSparse | undefined {
+  if (records.length === 0) return undefined;
   const last = (key: string): Uint8Array | undefined =>
     records.findLast(([name]) => name === key)?.[1];
   const major = last('GNU.sparse.major');
