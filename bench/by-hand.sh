@@ -22,7 +22,7 @@ trap finish EXIT
 rm -f "$output"
 truncate -s 1280M "$output"
 mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=1 "$output"
-mount -o loop "$output" "$work/mnt"
+mount -o loop,nobarrier "$output" "$work/mnt"
 cat >"$work/run/containerd.toml" <<'TOML'
 version = 2
 root = "/mnt/data/docker/containerd/daemon"
