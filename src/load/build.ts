@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { BuildPlan } from '../model/build-plan.ts';
@@ -103,10 +104,10 @@ export async function build(
       const placed = await placeDocument(output, last.image, text);
       return placed.ok ? ok({ plan: planOf(decision), size: last.document.size }) : placed;
     }
-    const reaped = await loader.reap(work, context);
-    if (!reaped.ok) return reaped;
-    const run = { request, options, loader, context, fingerprint, lock: lock.value };
-    return await buildLocked(run, decision, publish);
+    const reaped = loader.reap(work, context);
+    const run = { request, options, loader, context, fingerprint, lock: lock.value, reaped };
+    const [built] = await Promise.all([buildLocked(run, decision, publish, work), reaped]);
+    return built;
   } catch (error) {
     if (errorCode(error) === undefined) throw error;
     return fail(fileFailure(error, output, 'writing the data image'));
@@ -123,6 +124,8 @@ interface Run {
   readonly context: Context;
   readonly fingerprint: Digest;
   readonly lock: Lock;
+  /** To be waited for by who starts an engine, or finds something where he wants to work. */
+  readonly reaped: Promise<Result<void>>;
 }
 
 async function checkInputs(
@@ -154,8 +157,14 @@ async function buildLocked(
   run: Run,
   decision: Exclude<Decision, { how: 'nothing' | 'document' }>,
   publish: boolean,
+  directory: string,
 ): Promise<Result<Built>> {
   const { request, options, context } = run;
+  // Left by a killed build, and perhaps still mounted.
+  if (existsSync(directory)) {
+    const reaped = await run.reaped;
+    if (!reaped.ok) return reaped;
+  }
   const work = await makeWorkDirectory(options.output);
   if (!work.ok) return work;
   try {
@@ -248,13 +257,16 @@ async function takeWay(
     case 'update': {
       const { last, changes } = decision;
       const { output } = run.options;
-      const updated = await updateImage(request, work, output, changes, loader, context);
+      const update = { original: output, changes, ready: run.reaped };
+      const updated = await updateImage(request, work, update, loader, context);
       if (!updated.ok) return updated;
       if (await isStill(output, last.image)) return ok({ tools: last.document.tools });
       return fail(changedMeanwhile(output));
     }
-    case 'scratch':
-      return loader.fill(request, work, context);
+    case 'scratch': {
+      const reaped = await run.reaped;
+      return reaped.ok ? loader.fill(request, work, context) : reaped;
+    }
   }
 }
 

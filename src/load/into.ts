@@ -289,7 +289,7 @@ async function add(
 ): Promise<Result<void>> {
   const original = await realpath(options.into);
   const all = { ...request, pins };
-  const updated = await updateImage(all, work, original, changes, loader, context);
+  const updated = await updateImage(all, work, { original, changes }, loader, context);
   if (!updated.ok) return updated;
   if (!(await isStill(original, before))) return fail(writtenTo(original));
   context.report({ type: 'step', step: 'verify' });

@@ -9,15 +9,22 @@ import { contentOf } from './content.ts';
 import { finishFileSystem } from './finish.ts';
 import type { BuildRequest, Loader, WorkFiles } from './loader.ts';
 
+export interface Update {
+  /** A finished data image; it is only read. */
+  readonly original: string;
+  readonly changes: Changes;
+  /** What has to be done before an engine starts; where it fails, so does the update. */
+  readonly ready?: Promise<Result<void>>;
+}
+
 /**
  * Makes `work.image` of a finished data image: a copy in which the images and files that changed are replaced.
- * The original is only read. The engine is started for images alone.
+ * The engine is started for images alone.
  */
 export async function updateImage(
   request: BuildRequest,
   work: WorkFiles,
-  original: string,
-  changes: Changes,
+  { original, changes, ready = Promise.resolve(ok()) }: Update,
   loader: Loader,
   context: Context,
 ): Promise<Result<void>> {
@@ -33,7 +40,8 @@ export async function updateImage(
   };
   const copy = async (): Promise<Result<void>> => {
     context.report({ type: 'step', step: 'copy' });
-    const copied = await copyImage(original, work.image, signal);
+    const [copied, isReady] = await Promise.all([copyImage(original, work.image, signal), ready]);
+    if (!isReady.ok) return isReady;
     if (!copied.ok || request.wanted.partition.size !== 'auto') return copied;
     const bytes = roomFor(request, part);
     return bytes === 0 ? ok() : growFileSystem(work.image, bytes, signal);

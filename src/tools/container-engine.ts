@@ -23,7 +23,7 @@ const LOAD_DEADLINE = 900_000;
  */
 export class ContainerEngine {
   readonly #choice: EngineChoice;
-  #found: FoundEngine | undefined;
+  #found: Promise<Result<FoundEngine>> | undefined;
 
   constructor(choice: EngineChoice) {
     this.#choice = choice;
@@ -31,9 +31,10 @@ export class ContainerEngine {
 
   /** Engine-unreachable, engine-unsuitable or tool-missing where there is none that will do, within half a minute. */
   async found(signal?: AbortSignal): Promise<Result<FoundEngine>> {
-    if (this.#found !== undefined) return ok(this.#found);
-    const found = await findEngine(this.#choice, signal);
-    if (found.ok) this.#found = found.value;
+    this.#found ??= findEngine(this.#choice, signal);
+    const found = await this.#found;
+    // Another time there may be one.
+    if (!found.ok) this.#found = undefined;
     return found;
   }
 

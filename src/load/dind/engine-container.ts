@@ -25,7 +25,7 @@ export const OWNER_LABEL = 'io.stowage.owner';
 
 /** Milliseconds for a daemon that starts in 0.4 s on a quiet machine. */
 const START_DEADLINE = 60_000;
-const POLL = 50;
+const POLL = 20;
 /** Milliseconds after which a daemon that says nothing, not even to a ping, hangs. */
 const SILENCE = 60_000;
 /** Seconds for the daemon to end by itself: a killed one leaves its databases as they are. */
@@ -111,7 +111,7 @@ export class EngineContainer {
     for (let poll = 0; !(await api.ping(context.signal)); poll++) {
       if (context.signal.aborted) return fail(interruption(context.signal));
       // Asking the outer engine takes longer than the daemon does to start: now and then is enough.
-      const state = poll % 10 === 9 ? await outer.state(name) : undefined;
+      const state = poll % 25 === 24 ? await outer.state(name) : undefined;
       if (state?.ok === true && state.value?.running !== true)
         return fail(await died(outer, name, 'starting', describeEnd(state.value)));
       if (Date.now() > deadline)
