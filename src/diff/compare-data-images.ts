@@ -212,7 +212,8 @@ async function compareRest(
   const [x, y] = [await treeAt(from, signal), await treeAt(to, signal)];
   for await (const difference of compareTrees(x, y, options)) {
     const within = [a, b].flatMap((root) => relativeTo(root, difference.path))[0];
-    if (within === undefined) files.take(difference);
+    if (within === undefined && !isRootsMode(difference, [a, b])) files.take(difference);
+    else if (within === undefined) engineMade.take(difference);
     else (isByEngine(within, difference) ? engineMade : dataRoot).take(difference);
   }
   return { files: files.result, dataRoot: dataRoot.result, engineMade: engineMade.result };
@@ -222,6 +223,17 @@ async function compareRest(
 function isByEngine(path: string, difference: TreeDifference): boolean {
   if (difference.kind !== 'changed') return isEngineMade(path, difference.node.type);
   return difference.to.type === 'file' && isEngineMade(path, 'file');
+}
+
+/** Every dockerd gives its data root a mode of its own when it starts, which one depends on its version. */
+const ROOT_MODES = new Set(['0700', '0701', '0710', '0711']);
+
+function isRootsMode(difference: TreeDifference, roots: readonly (string | undefined)[]): boolean {
+  if (difference.kind !== 'changed' || difference.path === '' || !roots.includes(difference.path))
+    return false;
+  return difference.changes.every(
+    ({ what, from, to }) => what === 'mode' && ROOT_MODES.has(from) && ROOT_MODES.has(to),
+  );
 }
 
 async function treeAt(
@@ -257,7 +269,6 @@ function compareFacts(from: DataImage, to: DataImage): FieldChange[] {
     'engine.store': root?.store,
     'engine.layout': root?.layout,
     'engine.dataRoot': root?.dataRoot,
-    'engine.schema': contents.engine?.schema,
   });
   const [a, b] = [facts(from), facts(to)];
   return Object.keys(a)

@@ -178,9 +178,10 @@ function changed<W extends 'mode' | 'size' | 'content'>(
 }
 
 function sideOf({ contents }: Subject): Side {
-  const { source, kind, images, fileSystem } = contents;
+  const { source, kind, images, fileSystem, engine } = contents;
   return {
     ...{ source, kind, images: images.length, packed: totals(images).packed },
     ...(fileSystem === undefined ? {} : { size: fileSystem.size, free: fileSystem.free }),
+    ...(engine?.schema === undefined ? {} : { schema: engine.schema }),
   };
 }

@@ -9,7 +9,7 @@ export interface Difference {
   readonly added: readonly ContentImage[];
   readonly removed: readonly ContentImage[];
   readonly moved: readonly MovedImage[];
-  /** Names alone that differ: the image itself is on both sides. */
+  /** Names that one side alone has, of images that are on both, the same or moved. */
   readonly tags: readonly TagChange[];
   /** How many images are on both sides, with the same digest. */
   readonly same: number;
@@ -36,6 +36,8 @@ export interface Side {
   /** Of a data image's file system. */
   readonly size?: number;
   readonly free?: number;
+  /** Of its engine's database, which a newer engine migrates when it starts. */
+  readonly schema?: number;
 }
 
 /** One name whose image is another now; or one image under a new version's name. */

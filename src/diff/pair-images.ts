@@ -42,25 +42,32 @@ export function pairImages(from: readonly ContentImage[], to: readonly ContentIm
   const moved: [ContentImage, ContentImage, readonly [string, string]][] = [];
   for (const [name, old] of a) {
     const now = b.get(name);
-    const plain = name.split('\0')[0] ?? '';
-    if (now === undefined) {
-      if (paired.from.has(old)) tags.push({ kind: 'removed', name: plain, image: keyOf(old) });
-    } else if (paired.from.has(old) && paired.to.has(now) && !isSame(old, now)) {
+    if (now === undefined || isSame(old, now)) continue;
+    if (paired.from.has(old) && paired.to.has(now)) {
       // Both images are on both sides.
-      tags.push({ kind: 'removed', name: plain, image: keyOf(old) });
-      tags.push({ kind: 'added', name: plain, image: keyOf(now) });
-    } else if (!isSame(old, now)) moved.push([old, now, [plain, plain]]);
+      tags.push({ kind: 'removed', name: plain(name), image: keyOf(old) });
+      tags.push({ kind: 'added', name: plain(name), image: keyOf(now) });
+    } else moved.push([old, now, [plain(name), plain(name)]]);
   }
   for (const [old, now, names] of moved) pair(old, now, names);
-  for (const [name, now] of b)
-    if (!a.has(name) && paired.to.has(now))
-      tags.push({ kind: 'added', name: name.split('\0')[0] ?? '', image: keyOf(now) });
   for (const [old, now] of versions(left, right, paired))
     pair(old, now, [nameOf(old), nameOf(now)]);
   const [onlyOld, onlyNew] = [from[0], to[0]];
   if (from.length === 1 && to.length === 1 && onlyOld !== undefined && onlyNew !== undefined)
     if (!paired.from.has(onlyOld)) pair(onlyOld, onlyNew, [nameOf(onlyOld), nameOf(onlyNew)]);
   const all = [...pairs.values()];
+  // A name that one side alone has, of an image that both have, or that moved under another name.
+  const renamed = new Set(
+    all.filter((one) => !isSame(one.from, one.to)).flatMap(({ names }) => names),
+  );
+  const isTag = (name: string, others: ReadonlyMap<string, unknown>): boolean =>
+    !others.has(name) && !renamed.has(plain(name));
+  for (const [name, old] of a)
+    if (isTag(name, b) && paired.from.has(old))
+      tags.push({ kind: 'removed', name: plain(name), image: keyOf(old) });
+  for (const [name, now] of b)
+    if (isTag(name, a) && paired.to.has(now))
+      tags.push({ kind: 'added', name: plain(name), image: keyOf(now) });
   return {
     same: all.filter((one) => isSame(one.from, one.to)),
     moved: all.filter((one) => !isSame(one.from, one.to)),
@@ -68,6 +75,11 @@ export function pairImages(from: readonly ContentImage[], to: readonly ContentIm
     removed: from.filter((image) => !paired.from.has(image)),
     tags,
   };
+}
+
+/** Without what tells it apart from others of the same name. */
+function plain(name: string): string {
+  return name.split('\0')[0] ?? '';
 }
 
 /** By manifest where both sides know it; a config says what an image is as well. */

@@ -21,7 +21,7 @@ export function describeDifference(difference: Difference): string {
   const lines = [
     `--- ${describeSide(from)}`,
     `+++ ${describeSide(to)}`,
-    `images: ${same} the same, ${moved.length} moved, ${added.length} added, ${removed.length} removed${tags.length === 0 ? '' : `; ${count(tags.length, 'tag')} alone ${tags.length === 1 ? 'differs' : 'differ'}`}`,
+    `images: ${same} the same, ${moved.length} moved, ${added.length} added, ${removed.length} removed${describeTags(difference)}`,
     ...removed.map((image) => `- image ${describeImage(image)}`),
     ...added.map((image) => `+ image ${describeImage(image)}`),
     ...tags.map(({ kind, name, image }) => `${SIGNS[kind]} tag ${name} (${shorten(image)})`),
@@ -42,12 +42,19 @@ export function describeDifference(difference: Difference): string {
   return `${lines.join('\n')}\n`;
 }
 
+function describeTags({ added, removed, moved, tags }: Difference): string {
+  if (tags.length === 0) return '';
+  const alone = added.length + removed.length + moved.length === 0 ? ' alone' : '';
+  return `; ${count(tags.length, 'tag')}${alone} ${tags.length === 1 ? 'differs' : 'differ'}`;
+}
+
 const SIGNS = { added: '+', removed: '-', changed: '~' } as const;
 
-function describeSide({ source, kind, images, packed, size, free }: Side): string {
+function describeSide({ source, kind, images, packed, size, free, schema }: Side): string {
   const room =
     size === undefined ? '' : `, ${formatBytes(size)} with ${formatBytes(free ?? 0)} free`;
-  return `${source} (${kind}, ${count(images, 'image')}, ${formatBytes(packed)}${room})`;
+  const version = schema === undefined ? '' : `, schema ${schema}`;
+  return `${source} (${kind}, ${count(images, 'image')}, ${formatBytes(packed)}${room}${version})`;
 }
 
 function describeImage(image: ContentImage): string {
