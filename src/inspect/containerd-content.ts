@@ -28,6 +28,7 @@ export async function readContainerd(
   reader: ImageReader,
   dataRoot: string,
   layout: 'daemon' | 'own',
+  signal: AbortSignal,
 ): Promise<ContainerdContent> {
   const paths = containerdPaths(dataRoot, layout);
   const metaDb = need(await readAt(reader, `/${paths.metaDb}`, DATABASE_LIMIT), reader.path);
@@ -43,7 +44,7 @@ export async function readContainerd(
       detail: `containerd's ${read.failure.database} is damaged: ${read.failure.detail}`,
     });
   const store = read.value;
-  const blobs = await ImageBlobs.open(reader, `/${paths.blobs}`);
+  const blobs = await ImageBlobs.open(reader, `/${paths.blobs}`, signal);
   const targets = [...store.images].map(([name, { target }]) => ({ name, digest: target.digest }));
   const found = await imagesOf(blobs, targets);
   const images = found.map((image) => ({

@@ -48,11 +48,12 @@ export async function openDataImage(
   path: string,
   source: string,
   options: DataImageOptions,
+  signal: AbortSignal,
 ): Promise<Result<DataImage>> {
   const opened = await openImage(path, options.place);
   if (!opened.ok) return opened;
   const reader = opened.value;
-  const image = await untilStopped(() => readDataImage(reader, source, options.dataRoot));
+  const image = await untilStopped(() => readDataImage(reader, source, options.dataRoot, signal));
   if (!image.ok) await reader.close();
   return image;
 }
@@ -61,14 +62,15 @@ async function readDataImage(
   reader: ImageReader,
   source: string,
   given: string | undefined,
+  signal: AbortSignal,
 ): Promise<DataImage> {
   const root = await findDataRoot(reader, given);
   const containerd =
     root?.store === 'containerd'
-      ? await readContainerd(reader, root.dataRoot, root.layout ?? 'daemon')
+      ? await readContainerd(reader, root.dataRoot, root.layout ?? 'daemon', signal)
       : undefined;
   const overlay2 =
-    root?.store === 'overlay2' ? await readOverlay2(reader, root.dataRoot) : undefined;
+    root?.store === 'overlay2' ? await readOverlay2(reader, root.dataRoot, signal) : undefined;
   const files: ContentFile[] = [];
   await listFiles(reader, '', root?.dataRoot, files);
   const contents: Contents = {

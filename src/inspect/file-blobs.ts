@@ -10,7 +10,7 @@ import type { Blobs } from './blobs.ts';
 import { imagesOf } from './image-content.ts';
 
 /** Blobs that are files of their own. */
-export function fileBlobs(pathOf: (digest: Digest) => string): Blobs {
+export function fileBlobs(pathOf: (digest: Digest) => string, signal: AbortSignal): Blobs {
   return {
     size: (digest) => {
       const found = statSync(pathOf(digest), { throwIfNoEntry: false });
@@ -20,14 +20,19 @@ export function fileBlobs(pathOf: (digest: Digest) => string): Blobs {
       const path = pathOf(digest);
       if (stretch !== undefined && stretch.end <= stretch.start) return nothing();
       const range = stretch === undefined ? {} : { start: stretch.start, end: stretch.end - 1 };
-      return translated(path, createReadStream(path, { ...range, highWaterMark: 1024 * 1024 }));
+      const source = createReadStream(path, { ...range, highWaterMark: 1024 * 1024, signal });
+      return translated(path, source, signal);
     },
   };
 }
 
 /** An OCI layout: a directory with `oci-layout`, `index.json` and blobs. Throws `Stopped`. */
-export async function readLayout(directory: string, source: string): Promise<BlobContent> {
-  const blobs = fileBlobs((digest) => join(directory, 'blobs', 'sha256', hexOf(digest)));
+export async function readLayout(
+  directory: string,
+  source: string,
+  signal: AbortSignal,
+): Promise<BlobContent> {
+  const blobs = fileBlobs((digest) => join(directory, 'blobs', 'sha256', hexOf(digest)), signal);
   const file = join(directory, 'index.json');
   const text = await reading(file, () => readFile(file, 'utf8'));
   let index: unknown;

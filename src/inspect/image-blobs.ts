@@ -3,6 +3,7 @@ import type { ImageReader } from '../ext4/reader/image-reader.ts';
 import type { Inode } from '../ext4/reader/inode.ts';
 import type { Digest } from '../model/digest.ts';
 import { parseDigest } from '../model/digest.ts';
+import { interruption } from '../model/file-failure.ts';
 import type { Blobs } from './blobs.ts';
 import { need, Stopped } from '../trees/stopped.ts';
 
@@ -10,20 +11,26 @@ import { need, Stopped } from '../trees/stopped.ts';
 export class ImageBlobs implements Blobs {
   readonly #reader: ImageReader;
   readonly #files: ReadonlyMap<Digest, Inode>;
+  readonly #signal: AbortSignal;
 
-  private constructor(reader: ImageReader, files: ReadonlyMap<Digest, Inode>) {
+  private constructor(reader: ImageReader, files: ReadonlyMap<Digest, Inode>, signal: AbortSignal) {
     this.#reader = reader;
     this.#files = files;
+    this.#signal = signal;
   }
 
   /** Throws `Stopped`. */
-  static async open(reader: ImageReader, directory: string): Promise<ImageBlobs> {
+  static async open(
+    reader: ImageReader,
+    directory: string,
+    signal: AbortSignal,
+  ): Promise<ImageBlobs> {
     const files = new Map<Digest, Inode>();
     for (const entry of need(await listAt(reader, directory), reader.path)) {
       const digest = parseDigest(`sha256:${entry.name}`);
       if (digest !== undefined && entry.type === 'file') files.set(digest, entry);
     }
-    return new ImageBlobs(reader, files);
+    return new ImageBlobs(reader, files, signal);
   }
 
   digests(): Iterable<Digest> {
@@ -42,6 +49,7 @@ export class ImageBlobs implements Blobs {
     if (file === undefined) throw new Error(`${digest} is not there`);
     for await (const piece of this.#reader.readFile(file, stretch)) {
       if (!piece.ok) throw new Stopped(piece.failure);
+      if (this.#signal.aborted) throw new Stopped(interruption(this.#signal));
       yield piece.value;
     }
   }

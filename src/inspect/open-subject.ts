@@ -48,14 +48,14 @@ export async function openSubject(
     if (code === 'ENOENT' || code === 'ENOTDIR') return unknown(source, 'there is no such file');
     return fail(fileFailure(error, source, 'looking at it'));
   }
-  if (options.place !== undefined) return openAsImage(path, source, options);
-  if (found.isDirectory()) return openDirectory(path, source);
+  if (options.place !== undefined) return openAsImage(path, source, options, context);
+  if (found.isDirectory()) return openDirectory(path, source, context);
   if (!found.isFile() && !found.isBlockDevice()) return unknown(source, 'this is no file');
   const head = await readHead(path, source);
   if (!head.ok) return head;
   switch (kindOf(head.value)) {
     case 'ext4':
-      return openAsImage(path, source, options);
+      return openAsImage(path, source, options, context);
     case 'disk':
       return choosePartition(path);
     case 'JSON':
@@ -100,8 +100,9 @@ async function openAsImage(
   path: string,
   source: string,
   options: DataImageOptions,
+  { signal }: Context,
 ): Promise<Result<Subject>> {
-  const image = await openDataImage(path, source, options);
+  const image = await openDataImage(path, source, options, signal);
   if (!image.ok) return image;
   const { contents, blobs } = image.value;
   return ok({ contents, blobs, dataImage: image.value, close: () => image.value.close() });
@@ -122,9 +123,13 @@ async function choosePartition(path: string): Promise<Result<never>> {
   });
 }
 
-async function openDirectory(path: string, source: string): Promise<Result<Subject>> {
+async function openDirectory(
+  path: string,
+  source: string,
+  { signal }: Context,
+): Promise<Result<Subject>> {
   if (existsSync(join(path, 'stowage-store.json'))) {
-    const store = await untilStopped(() => readStoreContent(path));
+    const store = await untilStopped(() => readStoreContent(path, signal));
     if (!store.ok) return store;
     if (!store.value.ok) return store.value;
     const { contents, blobs } = store.value.value;
@@ -132,7 +137,7 @@ async function openDirectory(path: string, source: string): Promise<Result<Subje
   }
   if (!existsSync(join(path, 'oci-layout')) || !existsSync(join(path, 'index.json')))
     return unknown(source, 'this directory is neither a store nor an OCI layout');
-  const layout = await untilStopped(() => readLayout(path, source));
+  const layout = await untilStopped(() => readLayout(path, source, signal));
   if (!layout.ok) return layout;
   const { kind, images, blobs } = layout.value;
   return ok({ contents: { kind, source, images, files: [] }, blobs, close: nothingOpen });

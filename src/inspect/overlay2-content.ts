@@ -35,6 +35,7 @@ export interface Overlay2Content {
 export async function readOverlay2(
   reader: ImageReader,
   dataRoot: string,
+  signal: AbortSignal,
 ): Promise<Overlay2Content> {
   const paths = overlay2Paths(dataRoot);
   const text = need(await readAt(reader, `/${paths.repositories}`, DATABASE_LIMIT), reader.path);
@@ -45,7 +46,7 @@ export async function readOverlay2(
       image: reader.path,
       detail: `${paths.repositories} is damaged: ${names.failure.detail}`,
     });
-  const blobs = await ImageBlobs.open(reader, `/${paths.configs}`);
+  const blobs = await ImageBlobs.open(reader, `/${paths.configs}`, signal);
   const layers = await readLayers(reader, paths);
   const images: ContentImage[] = [];
   for (const config of new Set([...names.value.values(), ...blobs.digests()])) {

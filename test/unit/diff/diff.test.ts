@@ -358,3 +358,32 @@ const FILE = {
   size: 5,
   mode: '0644',
 };
+
+void describe('diff that is ended', () => {
+  void it('stops when it is told to, whatever it reads', async () => {
+    const { dir, remove } = scratch();
+    try {
+      const old = await writeUnpacked(await draftUnpacked({ one: [BASE] }), dir, 'old');
+      const now = await writeUnpacked(await draftUnpacked({ one: [BASE, ONE] }), dir, 'new');
+      const image = await makeImage({ platform: 'linux/amd64', layers: [BASE] });
+      await writeLayout(`${dir}/layout`, image, 'example.org/one:1');
+      for (const [from, to] of [
+        [old, now],
+        [`${dir}/layout`, now],
+      ] as const) {
+        const controller = new AbortController();
+        const context = { report: () => undefined, signal: controller.signal };
+        const [a, b] = [await openSubject(from, {}, context), await openSubject(to, {}, context)];
+        assert.ok(a.ok && b.ok);
+        controller.abort('SIGINT');
+        const ended = await compareSubjects(a.value, b.value, { most: 1 }, context);
+        assert.ok(!ended.ok);
+        assert.deepEqual(ended.failure, { reason: 'interrupted', signal: 'SIGINT' });
+        await a.value.close();
+        await b.value.close();
+      }
+    } finally {
+      remove();
+    }
+  });
+});
