@@ -25,12 +25,13 @@ import {
   table,
   writeBundle,
 } from './measure.ts';
+import type { SevenImages } from './seven-images.ts';
 import { pushNextDns, pushSevenImages } from './seven-images.ts';
 
 /**
- * What a build costs from bundle to data image, against HAOS's way (haos-way.sh) and against the fastest loading by
- * hand (by-hand.sh), on the same machine, engine and data in one run: docs/benchmarks.md. Ends with 1 where a promise
- * is broken. `--quick` takes a tenth of the data and promises nothing of the times.
+ * What a build costs from bundle to data image, against HAOS's way (haos-way.sh), against the fastest loading by
+ * hand (by-hand.sh) and, for the direct loader, against the least there is to do (floor.sh), on the same machine,
+ * engine and data in one run: docs/benchmarks.md. Ends with 1 where a promise is broken. `--quick` takes a tenth of the data and promises nothing of the times.
  */
 const QUICK = process.argv.includes('--quick');
 const ROUNDS = QUICK ? 1 : 5;
@@ -46,6 +47,7 @@ const PROMISES = {
   nothing: 0.25,
   memory: 150_000_000,
   disk: 64 * 1024 * 1024,
+  direct: { floor: 1.6, dind: 2, theirs: 3, memory: 250_000_000 },
 };
 
 /** The ways by hand: archives loaded at once, and how the daemons are started. */
@@ -111,16 +113,18 @@ async function bench(): Promise<void> {
   await fetchArchives(place);
   const theirs: Job[] = [];
   const ours: OurJob[] = [];
+  const direct: DirectJob[] = [];
   const byHand = new Map<string, number[]>();
   // In turns, so that what else the machine does meanwhile is the same to all.
   for (let round = 0; round < ROUNDS; round++) {
     theirs.push(await theirWay(place));
     ours.push(await ourWay(place, first.arguments));
+    direct.push(await directWay(place, first.arguments, seven));
     for (const [way, took] of await byHandWays(place))
       byHand.set(way, [...(byHand.get(way) ?? []), took]);
   }
   const reuse = await reusing(place, first.arguments, next.arguments);
-  report({ theirs, ours, byHand, ...reuse });
+  report({ theirs, ours, direct, byHand, ...reuse });
 }
 
 /** Seconds of a whole job, with an empty and with a filled directory of downloads. */
@@ -178,6 +182,40 @@ async function ourWay(place: Place, bundle: readonly string[]): Promise<OurJob> 
     build: warm.built,
     peakDisk: Math.max(cold.most, warm.most) - blocks * 512,
   };
+}
+
+interface DirectJob {
+  /** Fetch, which finds everything, and build. */
+  readonly warm: number;
+  readonly build: Run;
+  /** Seconds of floor.sh. */
+  readonly floor: number;
+}
+
+/** With the store that `ourWay` has filled, and nothing else to reuse. */
+async function directWay(
+  place: Place,
+  bundle: readonly string[],
+  { layers }: SevenImages,
+): Promise<DirectJob> {
+  const store = join(place.directory, 'store');
+  const out = join(place.directory, 'direct');
+  const floor = join(place.directory, 'floor');
+  await mkdir(out);
+  const inputs = [...bundle, '-s', store, '--loader', 'direct'];
+  const fetched = await place.stowage('fetch', ...inputs);
+  const built = await place.stowage('build', ...inputs, '-o', join(out, 'data.ext4'), '--no-share');
+  await rm(out, { recursive: true });
+  const blobs = join(store, 'blobs', 'sha256');
+  const least = await place.shell('floor.sh', blobs, floor, ...layers.map(hexOf));
+  await rm(floor, { recursive: true });
+  const warm = fetched.seconds + built.seconds;
+  say(`  direct: ${seconds(warm)}, the floor: ${seconds(least)}`);
+  return { warm, build: built, floor: least };
+}
+
+function hexOf(digest: string): string {
+  return digest.slice('sha256:'.length);
 }
 
 /** How long a build was at each step. */
@@ -247,12 +285,13 @@ async function reusing(
 interface Measured {
   readonly theirs: readonly Job[];
   readonly ours: readonly OurJob[];
+  readonly direct: readonly DirectJob[];
   readonly byHand: ReadonlyMap<string, readonly number[]>;
   readonly changed: readonly number[];
   readonly nothing: readonly number[];
 }
 
-function report({ theirs, ours, byHand, ...reuse }: Measured): void {
+function report({ theirs, ours, direct, byHand, ...reuse }: Measured): void {
   const theirCold = median(theirs.map((job) => job.cold));
   const theirWarm = median(theirs.map((job) => job.warm));
   const ourCold = median(ours.map((job) => job.cold));
@@ -263,6 +302,14 @@ function report({ theirs, ours, byHand, ...reuse }: Measured): void {
   const nothing = median(reuse.nothing);
   const peakMemory = Math.max(...ours.map((job) => job.build.peak));
   const peakDisk = Math.max(...ours.map((job) => job.peakDisk));
+  const directBuild = median(direct.map((job) => job.build.seconds));
+  const floor = median(direct.map((job) => job.floor));
+  const directly = {
+    floor: directBuild / floor,
+    dind: build / directBuild,
+    theirs: theirWarm / median(direct.map((job) => job.warm)),
+    memory: Math.max(...direct.map((job) => job.build.peak)),
+  };
   const middle = ours.find((job) => job.build.seconds === build)?.build;
   if (middle === undefined) throw new Error('no median');
   process.stdout.write(
@@ -286,6 +333,16 @@ function report({ theirs, ours, byHand, ...reuse }: Measured): void {
         megabytes(peakDisk),
         `≤ ${megabytes(PROMISES.disk)}`,
       ],
+      ['the floor: unpack, hash and copy everything once', seconds(floor), ''],
+      ['`stowage build --loader direct`, warm', seconds(directBuild), ''],
+      ['of the floor', directly.floor.toFixed(2), `≤ ${PROMISES.direct.floor}`],
+      ['times faster than the dind loader', directly.dind.toFixed(2), `≥ ${PROMISES.direct.dind}`],
+      [
+        "times faster than HAOS's way, fetch included",
+        directly.theirs.toFixed(2),
+        `≥ ${PROMISES.direct.theirs}`,
+      ],
+      ['peak memory', megabytes(directly.memory), `< ${megabytes(PROMISES.direct.memory)}`],
     ]),
   );
   process.stdout.write(
@@ -297,11 +354,15 @@ function report({ theirs, ours, byHand, ...reuse }: Measured): void {
   const kept =
     peakMemory < PROMISES.memory &&
     peakDisk <= PROMISES.disk &&
+    directly.memory < PROMISES.direct.memory &&
     (QUICK ||
       (theirCold / ourCold >= PROMISES.cold &&
         theirWarm / ourWarm >= PROMISES.warm &&
         build / fastest <= PROMISES.byHand &&
         changed >= PROMISES.oneChanged &&
+        directly.floor <= PROMISES.direct.floor &&
+        directly.dind >= PROMISES.direct.dind &&
+        directly.theirs >= PROMISES.direct.theirs &&
         nothing < PROMISES.nothing));
   process.exitCode = kept ? 0 : 1;
 }

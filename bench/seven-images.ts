@@ -21,7 +21,8 @@ export interface SevenImages {
   readonly uniqueBytes: number;
   /** Bytes of the blobs of each image, summed: what one download an image moves. */
   readonly separateBytes: number;
-  readonly layers: number;
+  /** Digests of all layers, each once. */
+  readonly layers: readonly string[];
 }
 
 /** Megabytes, compressed, of each image's own layers above the base. */
@@ -72,8 +73,9 @@ export async function pushSevenImages(
     base,
     uniqueBytes: [...sizes.values()].reduce((sum, size) => sum + size, 0),
     separateBytes,
-    layers: new Set([...images.values()].flatMap((image) => image.layers.map((l) => l.digest)))
-      .size,
+    layers: [
+      ...new Set([...images.values()].flatMap((image) => image.layers.map((l) => l.digest))),
+    ],
   };
 }
 
