@@ -81,6 +81,7 @@ export type Step =
   | 'read image'
   | 'copy'
   | 'write data image'
+  | 'write data root'
   | 'make file system'
   | 'mount'
   | 'start engine'

@@ -12,6 +12,7 @@ import { readDataDocument } from '../../load/data-document.ts';
 import { buildInto } from '../../load/into.ts';
 import { DindLoader } from '../../load/dind/dind-loader.ts';
 import { DirectLoader } from '../../load/direct/direct-loader.ts';
+import { exportDataRoot } from '../../load/direct/export-data-root.ts';
 import type { Loader } from '../../load/loader.ts';
 import type { BuildSettings } from '../../plan/fingerprint.ts';
 import { describeBuildPlan } from '../../report/describe-build-plan.ts';
@@ -57,6 +58,12 @@ export const buildCommand = defineCommand({
     ...loaderOption,
     ...outerEngineOption,
     ...partitionOptions,
+    format: {
+      choices: ['ext4', 'tar', 'dir'] as const,
+      default: 'ext4' as const,
+      describe:
+        'what is written: a data image; with --loader direct also what is in it, as an archive or (as root) a directory',
+    },
     into: {
       type: 'string',
       requiresArg: true,
@@ -92,7 +99,7 @@ export const buildCommand = defineCommand({
     if (!wanted.ok) return wanted;
     const store = await openStore(args.store);
     if (!store.ok) return store;
-    const refused = refuseInto(args.loader, args.into);
+    const refused = refuseWith(args);
     if (!refused.ok) return refused;
     // Of the dind image, where one is run.
     const builder = args.loader === 'dind' ? surroundings.builderPlatform : undefined;
@@ -116,6 +123,18 @@ export const buildCommand = defineCommand({
         return contentOf(pins, store.value);
       },
     };
+    if (args.format !== 'ext4') {
+      const { format, 'dry-run': dryRun } = args;
+      const exported = await exportDataRoot(request, { output, format, dryRun }, surroundings);
+      if (!exported.ok) return exported;
+      const images = Object.keys(pins.images).length;
+      const size = exported.value;
+      const does = dryRun ? 'would be written' : size === undefined ? 'written' : formatBytes(size);
+      return ok({
+        text: `${args.output}: ${does}, ${images} images\n`,
+        json: { output, images, built: !dryRun, how: 'scratch', size },
+      });
+    }
     // An image in the making has no name of its own yet: what is said of it is the build's to say.
     const quiet = { signal: surroundings.signal, report: () => undefined };
     const common = {
@@ -211,14 +230,23 @@ async function realOutput(given: string): Promise<string> {
   return join(directory, basename(path));
 }
 
-function refuseInto(loader: string, into: string | undefined): Result<void> {
+/** What can't be together. */
+function refuseWith({
+  loader,
+  into,
+  format,
+}: {
+  readonly loader: string;
+  readonly into?: string | undefined;
+  readonly format: string;
+}): Result<void> {
+  const refuse = (option: string, value: string, expected: string): Result<never> =>
+    fail({ reason: 'invalid-option', option, value, expected });
+  if (loader === 'dind' && format !== 'ext4')
+    return refuse('--format', format, 'ext4, which is all that --loader dind makes');
   if (loader === 'dind' || into === undefined) return ok();
-  return fail({
-    reason: 'invalid-option',
-    option: '--into',
-    value: into,
-    expected: `none with --loader ${loader}, which writes whole data images: use --loader dind`,
-  });
+  const expected = 'none with --loader direct, which writes whole data images: use --loader dind';
+  return refuse('--into', into, expected);
 }
 
 /** Neither the image nor the document beside it may replace what the user has written, or somebody else has. */
