@@ -1,4 +1,6 @@
+import { posix } from 'node:path';
 import { Gzip } from 'fflate';
+import { LayerError } from '../oci/layer/layer-entry.ts';
 import { Crc64 } from './crc64.ts';
 
 /**
@@ -17,6 +19,8 @@ export class TarSplit {
   readonly #gzip = new Gzip({ level: 6, mtime: 0 }, (bytes) => this.#packed.push(bytes));
   #length = 0;
   #position = 0;
+  /** Names of members, latin1. */
+  readonly #names = new Set<string>();
   #segment: Uint8Array[] = [];
   #segmentLength = 0;
   #file: { readonly name: Buffer; readonly size: number; readonly crc: Crc64 } | undefined;
@@ -37,9 +41,14 @@ export class TarSplit {
 
   /**
    * A member begins: also one without content (`size` 0), a link or a directory. `name` is that of the header, as the
-   * archive has it (a directory's ends in a slash).
+   * archive has it (a directory's ends in a slash). Throws a `LayerError` on a name that was there before: dockerd
+   * refuses the layer for that alone.
    */
   file(name: Uint8Array, size: number): void {
+    const path = posix.normalize(Buffer.from(name).toString('latin1')).replace(/(?<=.)\/$/, '');
+    if (this.#names.has(path))
+      throw new LayerError('it is there twice, which Docker with overlay2 does not take', name);
+    this.#names.add(path);
     this.#endFile();
     this.#endSegment();
     this.#file = { name: Buffer.from(name), size, crc: new Crc64() };

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { chainIds, containerdPaths } from '../../../src/data-root/containerd-store.ts';
+import { chainIds } from '../../../src/data-root/containerd-store.ts';
 import { createImage } from '../../../src/ext4/create-image.ts';
 import type { ImageReader } from '../../../src/ext4/reader/image-reader.ts';
 import { openImage } from '../../../src/ext4/reader/open-image.ts';
 import type { Walked } from '../../../src/ext4/reader/walk.ts';
-import { containerdStorage } from '../../../src/load/direct/engine-storage.ts';
+import { containerdStorage, overlay2Storage } from '../../../src/load/direct/engine-storage.ts';
 import { planContent } from '../../../src/load/direct/plan-content.ts';
 import { writeDataRoot } from '../../../src/load/direct/write-data-root.ts';
 import type { BuildRequest } from '../../../src/load/loader.ts';
@@ -21,11 +21,12 @@ import { createStore } from '../../../src/store/store.ts';
 import type { HostileCase } from './case.ts';
 import type { Listed } from './listing.ts';
 import { formatListing } from './listing.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome, StoreKind } from './outcome.ts';
 
 /** What the loader is told to give to all that has no time of its own: no case has it. */
 const NOW = 1_234_567_890;
-const PATHS = containerdPaths('docker', 'daemon');
+/** Where the files of a layer are, whichever store it is. */
+const IN_LAYER = /^docker\/(?:.*\/snapshots\/\d+\/fs|overlay2\/[0-9a-f]{64}\/diff)(?=\/|$)/;
 
 /**
  * What the direct loader makes of each case. Those that do not fail are written as one data image; `together` are
@@ -33,6 +34,7 @@ const PATHS = containerdPaths('docker', 'daemon');
  */
 export async function writeDirectly(
   directory: string,
+  kind: StoreKind,
   cases: readonly HostileCase[],
   together: (hostile: HostileCase) => boolean,
 ): Promise<ReadonlyMap<string, Outcome>> {
@@ -42,7 +44,7 @@ export async function writeDirectly(
   const outcomes = new Map<string, Outcome>();
   let rest = cases.filter(together);
   while (rest.length > 0) {
-    const written = await writeCases(directory, rest, pins, store);
+    const written = await writeCases(directory, kind, rest, pins, store);
     if (!('image' in written)) {
       for (const [name, outcome] of written) outcomes.set(name, outcome);
       break;
@@ -52,7 +54,7 @@ export async function writeDirectly(
     rest = rest.filter(({ name }) => name !== written.image);
   }
   for (const hostile of cases.filter((one) => !together(one))) {
-    const written = await writeCases(directory, [hostile], pins, store);
+    const written = await writeCases(directory, kind, [hostile], pins, store);
     if ('image' in written) outcomes.set(hostile.name, { refused: written.detail });
     else for (const [name, outcome] of written) outcomes.set(name, outcome);
   }
@@ -89,6 +91,7 @@ interface Refused {
 
 async function writeCases(
   directory: string,
+  kind: StoreKind,
   cases: readonly HostileCase[],
   allPins: ReadonlyMap<string, ImagePin>,
   store: Store,
@@ -101,9 +104,12 @@ async function writeCases(
   );
   const pins: TargetPins = { target: { platform: 'linux/amd64', set: {} }, images, files: {} };
   const content = valueOf(await planContent(pins, store));
-  const storage = containerdStorage(content, {
-    ...{ dataRoot: 'docker', layout: 'daemon', version: 4, unpack: true, epoch: NOW },
-  });
+  const storage =
+    kind === 'overlay2'
+      ? overlay2Storage(content, 'docker')
+      : containerdStorage(content, {
+          ...{ dataRoot: 'docker', layout: 'daemon', version: 4, unpack: true, epoch: NOW },
+        });
   const image = join(directory, 'data.ext4');
   const uuid = '01234567-89ab-4def-8123-456789abcdef';
   const written = await writeDataRoot(
@@ -125,38 +131,37 @@ async function writeCases(
     throw new Error(JSON.stringify(failure));
   }
   const reader = valueOf(await openImage(image));
-  const listings = await listSnapshots(reader);
+  const listings = await listLayers(reader);
   await reader.close();
   rmSync(image);
-  const ids = new Map(content.layers.map((layer, i) => [layer.chainId, i + 1]));
+  const roots = new Map(content.layers.map((layer) => [layer.chainId, storage.rootOf(layer)]));
   return new Map(
     cases.map(({ name, layers }) => [
       name,
       {
         layers: chainIds(layers.map(({ diffId }) => digestIn(diffId))).map((chainId) =>
-          formatListing(listings.get(ids.get(chainId) ?? 0) ?? []),
+          formatListing(listings.get(roots.get(chainId) ?? '') ?? []),
         ),
       },
     ]),
   );
 }
 
-/** What is in each snapshot, by its number. */
-async function listSnapshots(reader: ImageReader): Promise<Map<number, Listed[]>> {
-  const found = new Map<number, Listed[]>();
+/** What is in each layer, by its root. */
+async function listLayers(reader: ImageReader): Promise<Map<string, Listed[]>> {
+  const found = new Map<string, Listed[]>();
   const first = new Map<number, Listed>();
-  const inSnapshot = new RegExp(`^${PATHS.snapshots}/(\\d+)/fs(?:/|$)`);
   for await (const walked of reader.walk()) {
     const { entry, inode } = valueOf(walked);
     const path = Buffer.from(entry.path).toString('latin1');
-    const [prefix, number] = inSnapshot.exec(path) ?? [];
-    if (prefix === undefined) continue;
+    const [root] = IN_LAYER.exec(path) ?? [];
+    if (root === undefined) continue;
     const known = first.get(inode.number);
     const listed = known ?? (await listedOf(reader, valueOf(walked)));
     first.set(inode.number, listed);
-    const list = found.get(Number(number)) ?? [];
-    found.set(Number(number), list);
-    list.push({ ...listed, path: path.slice(prefix.length) });
+    const list = found.get(root) ?? [];
+    found.set(root, list);
+    list.push({ ...listed, path: path.slice(root.length + 1) });
   }
   return found;
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,9 @@ import {
   containerdPaths,
   readContainerdStore,
 } from '../../../src/data-root/containerd-store.ts';
-import { parseDigest } from '../../../src/model/digest.ts';
+import { LAYER_FILES, overlay2Paths } from '../../../src/data-root/overlay2-store.ts';
+import type { Digest } from '../../../src/model/digest.ts';
+import { hexOf, parseDigest } from '../../../src/model/digest.ts';
 import type { DeviceEngine } from '../../rig/device-engine.ts';
 import { startDevice } from '../../rig/device-engine.ts';
 import { dindImage } from '../../rig/dind-image.ts';
@@ -19,15 +21,16 @@ import { must } from '../../rig/process.ts';
 import { temporaryTree } from '../../rig/temporary-tree.ts';
 import type { HostileCase } from './case.ts';
 import { listDirectories } from './listing.ts';
-import type { Outcome } from './outcome.ts';
+import type { Outcome, StoreKind } from './outcome.ts';
 
 const PATHS = containerdPaths('docker', 'daemon');
 const CONFIG_TYPE = 'application/vnd.oci.image.config.v1+json';
 const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json';
 
-/** What a real dockerd with containerd's store makes of each case, loaded one after the other into the same engine. */
+/** What a real dockerd with such a store makes of each case, loaded one after the other into the same engine. */
 export async function loadIntoEngine(
   owner: Owner,
+  store: StoreKind,
   cases: readonly HostileCase[],
   progress: (line: string) => void = () => undefined,
 ): Promise<{ readonly version: string; readonly outcomes: readonly Outcome[] }> {
@@ -39,11 +42,11 @@ export async function loadIntoEngine(
   const dind = await dindImage(progress);
   await outer.load(dind);
   const grow = 2 * 1024 * 1024 * 1024;
-  const device = await startDevice(owner, empty, { engine: outer, dind, grow });
+  const device = await startDevice(owner, empty, { engine: outer, dind, grow, store });
   const since = Math.floor(Date.now() / 1000) - 1;
   const outcomes: Outcome[] = [];
   for (const hostile of cases) {
-    const outcome = await load(device, hostile, join(dir, 'image'), since);
+    const outcome = await load(device, store, hostile, join(dir, 'image'), since);
     progress(`${hostile.name}: ${'refused' in outcome ? outcome.refused : 'accepted'}`);
     outcomes.push(outcome);
   }
@@ -54,13 +57,14 @@ export async function loadIntoEngine(
 
 async function load(
   device: DeviceEngine,
+  store: StoreKind,
   hostile: HostileCase,
   layout: string,
   since: number,
 ): Promise<Outcome> {
   const name = `docker.io/hostile/${hostile.name.replace(/[^a-z0-9]+/g, '-')}:1`;
   await must('rm', ['-rf', layout]);
-  await writeImage(layout, hostile, name);
+  await writeImage(layout, store, hostile, name);
   const archive = `${layout}.tar`;
   await must('tar', ['-C', layout, '-cf', archive, '.']);
   const { code, stdout, stderr } = await device.docker(['load', '-i', archive]);
@@ -72,18 +76,41 @@ async function load(
       return digest;
     }),
   );
-  const store = await readStore(device.partition);
-  const ids = chain.map((id) => {
-    const record = store.snapshots.get(id)?.record;
-    return record === undefined ? undefined : store.records.get(record)?.id;
-  });
+  const directories =
+    store === 'containerd'
+      ? await snapshotsOf(chain, device.partition)
+      : chain.map((chainId) => driverDirectory(chainId, device.partition));
+  const found = directories.filter((directory) => directory !== undefined);
   // Where it can't unpack an image, the engine says so and keeps it packed.
-  if (ids.includes(undefined)) return { refused: withoutChance(stderr + stdout) };
-  const directories = ids.map((id) => join(device.partition, PATHS.snapshots, `${id}`, 'fs'));
-  return { layers: await listDirectories(directories, since) };
+  if (found.length < chain.length) return { refused: withoutChance(stderr + stdout) };
+  return { layers: await listDirectories(found, since) };
 }
 
-async function writeImage(layout: string, hostile: HostileCase, name: string): Promise<void> {
+async function snapshotsOf(
+  chain: readonly Digest[],
+  partition: string,
+): Promise<(string | undefined)[]> {
+  const store = await readStore(partition);
+  return chain.map((chainId) => {
+    const record = store.snapshots.get(chainId)?.record;
+    const id = record === undefined ? undefined : store.records.get(record)?.id;
+    return id === undefined ? undefined : join(partition, PATHS.snapshots, `${id}`, 'fs');
+  });
+}
+
+function driverDirectory(chainId: Digest, partition: string): string | undefined {
+  const { layers, driver } = overlay2Paths('docker');
+  const file = join(partition, layers, hexOf(chainId), LAYER_FILES.cacheId);
+  if (!existsSync(file)) return undefined;
+  return join(partition, driver, readFileSync(file, 'utf8'), 'diff');
+}
+
+async function writeImage(
+  layout: string,
+  store: StoreKind,
+  hostile: HostileCase,
+  name: string,
+): Promise<void> {
   const blobs = new Map<string, Uint8Array>();
   const add = (
     mediaType: string,
@@ -107,6 +134,13 @@ async function writeImage(layout: string, hostile: HostileCase, name: string): P
   const annotations = { 'io.containerd.image.name': name };
   const index = { schemaVersion: 2, manifests: [{ ...descriptor, annotations }] };
   await writeFile(join(layout, 'index.json'), JSON.stringify(index));
+  if (store === 'containerd') return;
+  const path = (digest: string): string => `blobs/sha256/${digest.slice('sha256:'.length)}`;
+  const image = {
+    ...{ Config: path(config.digest), RepoTags: [name] },
+    Layers: layers.map(({ digest }) => path(digest)),
+  };
+  await writeFile(join(layout, 'manifest.json'), JSON.stringify([image]));
 }
 
 /** The engine may be writing just now. */
@@ -135,5 +169,6 @@ function withoutChance(message: string): string {
     .replace(/^Error unpacking image .*?: apply layer error for ".*?": /, '')
     .replace(/^failed to extract layer <digest>: /, '')
     .replace(/^mount callback failed on <root>: /, '')
+    .replace(/\/[^ :"]*\/overlay2\/<digest>\/diff/g, '<root>')
     .replace(/p{200}(\/p{1,200})+/g, '<path>');
 }

@@ -21,11 +21,19 @@ export type Recorded = { readonly of: string } & (
   { readonly layers: readonly (Listing | 'lower')[] } | { readonly refused: string }
 );
 
-export const RECORD_FILE = fileURLToPath(new URL('../hostile-layers.json', import.meta.url));
+/** How an engine keeps layers: each way has code of its own to unpack them. */
+export type StoreKind = 'containerd' | 'overlay2';
+export const STORES: readonly StoreKind[] = ['containerd', 'overlay2'];
+
+export function recordFile(store: StoreKind): string {
+  const name = store === 'containerd' ? 'hostile-layers.json' : `hostile-layers-${store}.json`;
+  return fileURLToPath(new URL(`../${name}`, import.meta.url));
+}
+
 const LOWER_ID = digestOf(archive(...LOWER));
 
-export function readRecord(): OutcomeRecord {
-  return JSON.parse(readFileSync(RECORD_FILE, 'utf8')) as OutcomeRecord;
+export function readRecord(store: StoreKind): OutcomeRecord {
+  return JSON.parse(readFileSync(recordFile(store), 'utf8')) as OutcomeRecord;
 }
 
 /** Of a case that changed since it was recorded, another one. How layers are compressed does not count: programs change. */

@@ -5,6 +5,7 @@ import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { Crc64 } from '../../../src/data-root/crc64.ts';
 import { TarSplit } from '../../../src/data-root/tar-split.ts';
+import { LayerError } from '../../../src/oci/layer/layer-entry.ts';
 import { sampleArchive } from './tar-split-sample.ts';
 
 interface Line {
@@ -141,6 +142,21 @@ describe('TarSplit', () => {
 
   it('writes an empty record of nothing', () => {
     assert.deepEqual(linesOf(new TarSplit().finish()), []);
+  });
+
+  it('refuses a name that is there twice, however it is written', () => {
+    const record = new TarSplit();
+    for (const name of ['a', 'd/', '/a', '../a', '/', '.', 'd/\xe9'])
+      record.file(Buffer.from(name, 'latin1'), 0);
+    for (const name of ['a', './a', 'd', 'd//', 'd/../a', 'x/../../a', '//', './', '', 'd/\xe9/'])
+      assert.throws(
+        () => {
+          record.file(Buffer.from(name, 'latin1'), 0);
+        },
+        LayerError,
+        name,
+      );
+    record.file(Buffer.from('d/\xe8', 'latin1'), 0);
   });
 
   it('takes no content without a member', () => {
