@@ -48,6 +48,9 @@ STOWAGE_DATA_STORE = $(call STOWAGE_DATA_PATH,$(or \
 ifeq ($(BR2_PACKAGE_STOWAGE_DATA_LOADER_DIND),y)
 STOWAGE_DATA_LOADER = dind
 endif
+ifeq ($(BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT),y)
+STOWAGE_DATA_LOADER = direct
+endif
 
 # What is built, and for what: fetch and build must be told the same
 STOWAGE_DATA_OPTS = \
