@@ -50,7 +50,8 @@ interface BlobSeen {
 
 type Message =
   | { readonly type: 'begin'; readonly isPacked: boolean }
-  | { readonly type: 'data'; readonly buffer: ArrayBuffer; readonly length: number }
+  /** The number of a buffer, and how much is in it. */
+  | { readonly type: 'data'; readonly buffer: number; readonly length: number }
   | {
       readonly type: 'end';
       readonly hex: string;
@@ -71,15 +72,16 @@ type Message =
  */
 export class LayerThread {
   readonly #worker: Worker;
+  /** Shared: to hand memory over and back takes longer than to fill it. */
+  readonly #buffers: readonly Uint8Array[];
   readonly #messages: Message[] = [];
   #waiting: { resolve: (message: Message) => void; reject: (error: unknown) => void } | undefined;
   #failed: Error | undefined;
 
   constructor(jobs: readonly LayerJob[]) {
-    this.#worker = new Worker(THREAD_PROGRAM, {
-      eval: true,
-      workerData: { bufferSize: BUFFER, buffers: BUFFERS },
-    });
+    const shared = Array.from({ length: BUFFERS }, () => new SharedArrayBuffer(BUFFER));
+    this.#buffers = shared.map((buffer) => new Uint8Array(buffer));
+    this.#worker = new Worker(THREAD_PROGRAM, { eval: true, workerData: shared });
     this.#worker.on('message', (message: Message) => {
       const waiting = this.#waiting;
       this.#waiting = undefined;
@@ -154,8 +156,10 @@ export class LayerThread {
           throw errorOf(message, job);
         case 'data': {
           const { buffer, length } = message;
-          yield new Uint8Array(buffer, 0, length);
-          this.#worker.postMessage({ buffer }, [buffer]);
+          const bytes = this.#buffers[buffer];
+          if (bytes === undefined) throw new Error(`a thread has no buffer ${buffer}`);
+          yield bytes.subarray(0, length);
+          this.#worker.postMessage({ free: buffer });
         }
       }
     }

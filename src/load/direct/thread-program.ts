@@ -2,8 +2,8 @@
  * What a thread of `LayerThread` runs: plain JavaScript as text, as a thread starts from a file or from text, and the
  * command line is one file.
  *
- * It does its jobs in their order and sends what it reads in buffers of one size, of which it has as many as it was
- * given: it waits where the other side has all of them. For each job: with `copy` the blob's bytes as they are, then `end`;
+ * It does its jobs in their order and puts what it reads into buffers that both sides share, whose numbers it sends: it
+ * waits where the other side has all of them. For each job: with `copy` the blob's bytes as they are, then `end`;
  * with `unpack` its unpacked bytes, then `end`. An `end` has the SHA-256 of what was sent, and of the blob where that was
  * hashed meanwhile. Blobs that are copied have been hashed by then; a second reading, mostly from memory, spares keeping them.
  */
@@ -15,15 +15,16 @@ const { Readable } = require('node:stream');
 const zlib = require('node:zlib');
 const { parentPort, workerData } = require('node:worker_threads');
 
-const { bufferSize, buffers } = workerData;
-const free = Array.from({ length: buffers }, () => new ArrayBuffer(bufferSize));
+const buffers = workerData.map((shared) => new Uint8Array(shared));
+const bufferSize = buffers[0].length;
+const free = buffers.map((_, i) => i);
 const jobs = [];
 let wake = () => undefined;
 let isBusy = false;
 
 parentPort.on('message', (message) => {
-  if (message.buffer !== undefined) {
-    free.push(message.buffer);
+  if (message.free !== undefined) {
+    free.push(message.free);
     wake();
   } else {
     jobs.push(message);
@@ -50,8 +51,8 @@ async function takeBuffer() {
 }
 
 function send(buffer, length, hash) {
-  hash.update(new Uint8Array(buffer, 0, length));
-  parentPort.postMessage({ type: 'data', buffer, length }, [buffer]);
+  hash.update(buffers[buffer].subarray(0, length));
+  parentPort.postMessage({ type: 'data', buffer, length });
 }
 
 async function copy({ path, size }) {
@@ -61,7 +62,7 @@ async function copy({ path, size }) {
   try {
     for (;;) {
       const buffer = await takeBuffer();
-      const length = readSync(fd, new Uint8Array(buffer), 0, bufferSize, null);
+      const length = readSync(fd, buffers[buffer], 0, bufferSize, null);
       if (length === 0 || sent + length > size) {
         free.push(buffer);
         sent += length;
@@ -99,7 +100,7 @@ async function unpack({ path, copy }) {
     for (let at = 0; at < chunk.length;) {
       buffer ??= await takeBuffer();
       const length = Math.min(chunk.length - at, bufferSize - filled);
-      new Uint8Array(buffer, filled, length).set(chunk.subarray(at, at + length));
+      buffers[buffer].set(chunk.subarray(at, at + length), filled);
       at += length;
       filled += length;
       if (filled === bufferSize) flush();
