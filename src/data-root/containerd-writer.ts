@@ -17,7 +17,8 @@ export interface ContainerdContent {
 }
 
 /**
- * The schema of meta.db: 3 for containerd 1.x, 4 for 2.x, which takes 3 as well and migrates it when it starts.
+ * The schema of meta.db: 3 of containerd 1.x, 4 of 2.x. The latter takes 3 as well and makes 4 of it when it starts; 1.7
+ * reads 4 without a look at the number (tried with Docker 26.1 and 28.5).
  */
 export type ContainerdVersion = 3 | 4;
 
@@ -130,7 +131,11 @@ function metaTree(content: ContainerdContent, snapshots: readonly NumberedSnapsh
   const dates = datesOf(content.time);
   const children = new Map<Digest, Digest[]>();
   for (const { chainId, parent } of snapshots)
-    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), chainId]);
+    if (parent !== undefined) {
+      const known = children.get(parent);
+      if (known === undefined) children.set(parent, [chainId]);
+      else known.push(chainId);
+    }
   const moby: BoltTreeEntry[] = [
     [
       'content',
