@@ -64,10 +64,10 @@ export class ImageOutput {
   /** Everything that was given is then in the file. */
   async flush(): Promise<void> {
     this.#send();
-    await this.#wait(0);
+    await this.#drain(0);
     // It may fail, and needs the handle.
     await this.#syncing;
-    await this.#wait(0);
+    this.#check();
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
@@ -78,10 +78,18 @@ export class ImageOutput {
   }
 
   async #wait(most: number): Promise<void> {
+    await this.#drain(most);
+    this.#check();
+  }
+
+  async #drain(most: number): Promise<void> {
     while (this.#full.length > most)
       await new Promise<void>((resolve) => {
         this.#written = resolve;
       });
+  }
+
+  #check(): void {
     if (this.#failed !== undefined) throw refusalOf(this.#failed.error, this.#path);
   }
 
@@ -95,7 +103,7 @@ export class ImageOutput {
     this.#length = 0;
   }
 
-  /** Never rejects: what failed is told by `#wait`. */
+  /** Never rejects: what failed is told by `#check`. */
   async #writeOut(): Promise<void> {
     this.#isWriting = true;
     for (let next = this.#full[0]; next !== undefined; next = this.#full[0]) {

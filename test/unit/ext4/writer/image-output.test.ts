@@ -73,22 +73,23 @@ void test('a write that fails is told when there is next something to wait for',
   }
 });
 
-void test('a disk that fails while content is still coming is told, and waited for', async () => {
-  let isSyncing = false;
-  const failing = async (): Promise<never> => {
-    isSyncing = true;
-    await sleep(20);
-    isSyncing = false;
-    throw Object.assign(new Error('EIO'), { code: 'EIO' });
-  };
-  const write = (_: Buffer, __: number, length: number): Promise<{ bytesWritten: number }> =>
-    Promise.resolve({ bytesWritten: length });
-  const output = new ImageOutput({ write, datasync: failing } as unknown as FileHandle, 'image');
-  const piece = Buffer.alloc(1024 * 1024);
-  for (let at = 0; at < 65; at += 1) {
-    output.write(at * piece.length, piece);
-    await output.room();
-  }
-  await assert.rejects(output.flush(), Refusal);
-  assert.ok(!isSyncing, 'nothing is under way that needs the handle');
-});
+for (const fails of ['datasync', 'write'] as const)
+  void test(`a disk whose ${fails} fails while content is still coming is told, and waited for`, async () => {
+    const error = Object.assign(new Error('EIO'), { code: 'EIO' });
+    let isSyncing = false;
+    const datasync = async (): Promise<void> => {
+      isSyncing = true;
+      await sleep(20);
+      isSyncing = false;
+      if (fails === 'datasync') throw error;
+    };
+    const write = (_: Buffer, __: number, length: number): Promise<{ bytesWritten: number }> =>
+      fails === 'write' && isSyncing
+        ? Promise.reject(error)
+        : Promise.resolve({ bytesWritten: length });
+    const output = new ImageOutput({ write, datasync } as unknown as FileHandle, 'image');
+    const piece = Buffer.alloc(1024 * 1024);
+    for (let at = 0; at < 65; at += 1) output.write(at * piece.length, piece);
+    await assert.rejects(output.flush(), Refusal);
+    assert.ok(!isSyncing, 'nothing is under way that needs the handle');
+  });
