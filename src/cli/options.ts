@@ -71,6 +71,12 @@ export const engineStoreOptions = {
     describe:
       "unpack the images; --no-unpack leaves that to the device's first boot. Instead of the bundle's engine.unpack",
   },
+  containerd: {
+    choices: ['daemon', 'own'] as const,
+    requiresArg: true,
+    describe:
+      "whether the device's dockerd starts its containerd, or it has one of its own; instead of the bundle's engine.containerd",
+  },
 } as const satisfies Record<string, Options>;
 
 export const networkOptions = {

@@ -21,6 +21,7 @@ export interface TargetArguments {
   readonly dind?: string | undefined;
   readonly 'engine-store'?: EngineStore | undefined;
   readonly unpack?: boolean | undefined;
+  readonly containerd?: 'daemon' | 'own' | undefined;
 }
 
 export interface Choice {
@@ -50,11 +51,12 @@ export function parseChoice(args: TargetArguments): Result<Choice> {
 /** What the bundle's evaluation takes besides the target. */
 export function overrides(
   args: TargetArguments,
-): Pick<EvaluateOptions, 'engineVersion' | 'engineStore' | 'unpack' | 'dind'> {
+): Pick<EvaluateOptions, 'engineVersion' | 'engineStore' | 'unpack' | 'containerd' | 'dind'> {
   return {
     ...(args['engine-version'] === undefined ? {} : { engineVersion: args['engine-version'] }),
     ...(args['engine-store'] === undefined ? {} : { engineStore: args['engine-store'] }),
     ...(args.unpack === undefined ? {} : { unpack: args.unpack }),
+    ...(args.containerd === undefined ? {} : { containerd: args.containerd }),
     ...(args.dind === undefined ? {} : { dind: args.dind }),
   };
 }

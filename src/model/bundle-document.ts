@@ -137,6 +137,7 @@ function complete(merged: MergedBundle, documents: readonly CheckedBundle[]): Bu
       store: engine.store ?? 'containerd',
       version: engine.version ?? DEFAULT_ENGINE_VERSION,
       unpack: engine.unpack ?? true,
+      ...(engine.containerd === 'own' ? { containerd: engine.containerd } : {}),
       dind: engine.dind ?? DEFAULT_DIND,
       ...(merged.dindAt === undefined ? {} : { dindAt: merged.dindAt }),
     },

@@ -32,6 +32,7 @@ export interface RawBundle {
     readonly store?: EngineStore;
     readonly version?: string;
     readonly unpack?: boolean;
+    readonly containerd?: 'daemon' | 'own';
     readonly dind?: string;
   };
   readonly images?: Readonly<Record<string, RawImage>>;

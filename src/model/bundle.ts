@@ -56,6 +56,8 @@ export interface Engine {
   readonly version: string;
   /** False where the device's first boot unpacks what it starts: then the partition has blobs alone. */
   readonly unpack: boolean;
+  /** `own`: the device's dockerd uses a containerd service, whose root the data root is; absent where it starts its own. */
+  readonly containerd?: 'own';
   /** The image that runs that engine on the builder; a template. */
   readonly dind: string;
   /** Where it is named; absent for the default. */

@@ -66,7 +66,7 @@ export function isVersion(actual: string, wanted: string): boolean {
 /** Everything that this engine can't do of what is asked, before anything is built. */
 export function engineProblems(
   profile: EngineProfile,
-  engine: Pick<Engine, 'store' | 'unpack'>,
+  engine: Pick<Engine, 'store' | 'unpack' | 'containerd'>,
   images: Readonly<Record<string, ImagePin>>,
 ): readonly EngineProblem[] {
   const { store, unpack } = engine;
@@ -82,6 +82,12 @@ export function engineProblems(
       what: 'engine.unpack',
       detail: 'overlay2 keeps no packed layers that the device could unpack later',
       remedy: 'engine.unpack: true, or engine.store: containerd',
+    });
+  if (engine.containerd === 'own' && store === 'overlay2')
+    problems.push({
+      what: 'engine.containerd',
+      detail: 'overlay2 is the store of dockerd itself, whoever starts containerd',
+      remedy: 'engine.containerd: daemon, or engine.store: containerd',
     });
   for (const [name, image] of Object.entries(images))
     problems.push(...imageProblems(name, image, profile, store));

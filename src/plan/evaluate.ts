@@ -52,6 +52,7 @@ export function evaluate(
   const { name } = bundle.engine;
   const store = options.engineStore ?? bundle.engine.store;
   const unpack = options.unpack ?? bundle.engine.unpack;
+  const containerd = options.containerd ?? bundle.engine.containerd;
   return ok({
     target: evaluation.target(),
     platform: options.platform,
@@ -60,7 +61,10 @@ export function evaluate(
       ? {}
       : { catalog: { from: catalog.from, values: Object.fromEntries(evaluation.catalogValues) } }),
     partition: bundle.partition,
-    engine: { name, store, version: evaluation.engineVersion, unpack },
+    engine: {
+      ...{ name, store, version: evaluation.engineVersion, unpack },
+      ...(containerd === 'own' ? { containerd } : {}),
+    },
     ...dind.value,
     images: images.value,
     files: files.value,

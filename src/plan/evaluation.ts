@@ -22,6 +22,8 @@ export interface EvaluateOptions {
   /** Instead of the bundle's `engine.store` and `engine.unpack`. */
   readonly engineStore?: EngineStore | undefined;
   readonly unpack?: boolean | undefined;
+  /** Instead of the bundle's `engine.containerd`. */
+  readonly containerd?: 'daemon' | 'own' | undefined;
   /** Instead of the bundle's `engine.dind`: `docker://NAME` or a name alone. */
   readonly dind?: string | undefined;
 }

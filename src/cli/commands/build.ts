@@ -99,7 +99,7 @@ export const buildCommand = defineCommand({
     if (!wanted.ok) return wanted;
     const store = await openStore(args.store);
     if (!store.ok) return store;
-    const refused = refuseWith(args);
+    const refused = refuseWith({ ...args, containerd: wanted.value.engine.containerd });
     if (!refused.ok) return refused;
     // Of the dind image, where one is run.
     const builder = args.loader === 'dind' ? surroundings.builderPlatform : undefined;
@@ -235,8 +235,10 @@ function refuseWith({
   loader,
   into,
   format,
+  containerd,
 }: {
   readonly loader: string;
+  readonly containerd: 'own' | undefined;
   readonly into?: string | undefined;
   readonly format: string;
 }): Result<void> {
@@ -244,6 +246,8 @@ function refuseWith({
     fail({ reason: 'invalid-option', option, value, expected });
   if (loader === 'dind' && format !== 'ext4')
     return refuse('--format', format, 'ext4, which is all that --loader dind makes');
+  if (loader === 'dind' && containerd !== undefined)
+    return refuse('--containerd', containerd, 'daemon, which is all that --loader dind fills');
   if (loader === 'dind' || into === undefined) return ok();
   const expected = 'none with --loader direct, which writes whole data images: use --loader dind';
   return refuse('--into', into, expected);

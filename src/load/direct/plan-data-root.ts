@@ -19,7 +19,7 @@ export async function planDataRoot(request: BuildRequest): Promise<Result<DataRo
     engine.store === 'overlay2'
       ? overlay2Storage(content.value, dataRoot)
       : containerdStorage(content.value, {
-          ...{ dataRoot, epoch, unpack: engine.unpack, layout: 'daemon' },
+          ...{ dataRoot, epoch, unpack: engine.unpack, layout: engine.containerd ?? 'daemon' },
           version: profileOf(engine.version)?.containerdSchema ?? 3,
         });
   return ok({ request, content: content.value, storage, epoch });
