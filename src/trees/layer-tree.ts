@@ -24,6 +24,8 @@ export class LayerRefused extends Error {}
 export interface LayerOptions {
   /** Nothing is below it. */
   readonly isBase: boolean;
+  /** Who unpacks it. Default: containerd. */
+  readonly by?: 'containerd' | 'graph driver';
   /** Files whose bytes are kept, by their paths: for those who look into them. */
   readonly keep?: (path: string) => boolean;
 }
@@ -36,11 +38,11 @@ export async function unpackLayer(
   source: AsyncIterable<Uint8Array>,
   options: LayerOptions,
 ): Promise<UnpackedLayer> {
-  const { isBase, keep = () => false } = options;
+  const { isBase, by = 'containerd', keep = () => false } = options;
   const whole = createHash('sha256');
   const contents = new Map<number, Content>();
   const applier = new LayerApplier({
-    isBase,
+    ...{ isBase, by },
     time: { seconds: 0, nanoseconds: 0 },
     foresees: true,
   });

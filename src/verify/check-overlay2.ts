@@ -11,6 +11,7 @@ import {
 import type { Digest } from '../model/digest.ts';
 import { hexOf, parseDigest } from '../model/digest.ts';
 import type { TargetPins } from '../model/pins.ts';
+import type { DriverLayer } from './check-graph-driver.ts';
 import type { Inspection } from './inspection.ts';
 import { eachOfTwo } from './inspection.ts';
 import { isRecord } from './stored-content.ts';
@@ -30,6 +31,15 @@ interface WantedLayer {
   readonly parent?: Digest;
 }
 
+export interface Overlay2Summary {
+  readonly images: number;
+  readonly blobs: number;
+  readonly bytes: number;
+  readonly snapshots: number;
+  /** Those whose files can be looked at. */
+  readonly layers: readonly DriverLayer[];
+}
+
 /**
  * The images of a data root of overlay2: its names are the pinned ones and stand for the pinned configs, whose bytes
  * are right; every layer of theirs is unpacked, on the right parent; nothing else is there. Without pins they are
@@ -39,9 +49,9 @@ export async function checkOverlay2(
   inspection: Inspection,
   dataRoot: string,
   pins: TargetPins | undefined,
-): Promise<{ images: number; blobs: number; bytes: number; snapshots: number }> {
+): Promise<Overlay2Summary> {
   const paths = overlay2Paths(dataRoot);
-  const none = { images: 0, blobs: 0, bytes: 0, snapshots: 0 };
+  const none: Overlay2Summary = { images: 0, blobs: 0, bytes: 0, snapshots: 0, layers: [] };
   const text = await inspection.read(`/${paths.repositories}`, "the engine's list of names");
   if (text === undefined) return none;
   const names = readRepositories(text.toString('utf8'));
@@ -79,7 +89,25 @@ export async function checkOverlay2(
     await checkStrangers(inspection, paths.links, new Set(links.values()), 'is of no layer');
   }
   const images = pins === undefined ? names.value.size : Object.keys(pins.images).length;
-  return { images, ...hashed, snapshots: layers.size };
+  return { images, ...hashed, snapshots: layers.size, layers: unpacked(paths, layers, cacheIds) };
+}
+
+function unpacked(
+  paths: Overlay2Paths,
+  layers: ReadonlyMap<Digest, WantedLayer>,
+  cacheIds: ReadonlyMap<Digest, string>,
+): readonly DriverLayer[] {
+  return [...layers].flatMap(([chainId, { owner, diffId, parent }]) => {
+    const cacheId = cacheIds.get(chainId);
+    if (cacheId === undefined) return [];
+    return [
+      {
+        ...{ owner, diffId, isBase: parent === undefined },
+        directory: `/${paths.driver}/${cacheId}/diff`,
+        record: `/${paths.layers}/${hexOf(chainId)}/${LAYER_FILES.tarSplit}`,
+      },
+    ];
+  });
 }
 
 function checkNames(

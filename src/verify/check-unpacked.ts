@@ -4,9 +4,11 @@ import type { NodeChange } from '../trees/compare-nodes.ts';
 import type { TreeDifference } from '../trees/compare-trees.ts';
 import { compareTrees } from '../trees/compare-trees.ts';
 import { ImageNode, imageTreeAt } from '../trees/image-tree.ts';
+import type { LayerOptions, UnpackedLayer as UnpackedTree } from '../trees/layer-tree.ts';
 import { LayerRefused, unpackLayer } from '../trees/layer-tree.ts';
 import { single } from '../trees/merged-tree.ts';
 import { need } from '../trees/stopped.ts';
+import type { TreeNode } from '../trees/tree-node.ts';
 import { displayName } from '../trees/tree-node.ts';
 import { completeDirectory } from './inherited-directory.ts';
 import type { Inspection } from './inspection.ts';
@@ -53,29 +55,53 @@ async function checkLayer(
   layer: UnpackedLayer,
 ): Promise<number> {
   const { signal } = inspection;
-  const what = `${layer.owner}: layer ${layer.digest}`;
   const found = await imageTreeAt(reader, layer.directory, signal);
   const blob = need(await reader.lookUp(Buffer.from(layer.blob), 'keep'));
   // What is missing is told of by who looks for it.
   if (found?.type !== 'directory' || blob?.type !== 'file') return 0;
   const source = new ImageNode(reader, blob, signal);
-  let unpacked;
+  const what = `${layer.owner}: layer ${layer.digest}`;
+  const unpacked = await unpack(inspection, what, source.content(), {
+    isBase: layer.lower.length === 0,
+  });
+  if (unpacked === undefined) return 0;
+  if (unpacked.diffId === layer.diffId)
+    await compareFiles(inspection, what, unpacked.root, found, (node, path) =>
+      completeDirectory(reader, layer.lower, node, path, signal),
+    );
+  else inspection.find(`${what} unpacks to ${unpacked.diffId} instead of ${layer.diffId}`);
+  return unpacked.files;
+}
+
+/** Undefined, with a finding, for a layer that no engine would unpack. */
+export async function unpack(
+  inspection: Inspection,
+  what: string,
+  source: AsyncIterable<Uint8Array>,
+  options: LayerOptions,
+): Promise<UnpackedTree | undefined> {
   try {
-    unpacked = await unpackLayer(source.content(), { isBase: layer.lower.length === 0 });
+    return await unpackLayer(source, options);
   } catch (error) {
     if (!(error instanceof LayerRefused)) throw error;
     inspection.find(`${what} can't be unpacked: ${error.message}`);
-    return 0;
+    return undefined;
   }
-  if (unpacked.diffId !== layer.diffId) {
-    inspection.find(`${what} unpacks to ${unpacked.diffId} instead of ${layer.diffId}`);
-    return unpacked.files;
-  }
+}
+
+/** Finds whatever differs from what the layer says. Throws `Stopped`. */
+export async function compareFiles(
+  inspection: Inspection,
+  what: string,
+  wanted: TreeNode,
+  found: TreeNode,
+  complete?: (node: TreeNode, path: string) => Promise<TreeNode>,
+): Promise<void> {
   let findings = 0;
-  const differences = compareTrees(single(unpacked.root), single(found), {
+  const differences = compareTrees(single(wanted), single(found), {
     directoryTimes: true,
     ignoreXattr: (name) => name.startsWith('trusted.overlay.') && name !== OPAQUE,
-    complete: (node, path) => completeDirectory(reader, layer.lower, node, path, signal),
+    ...(complete === undefined ? {} : { complete }),
   });
   for await (const difference of differences)
     for (const problem of problemsOf(difference)) {
@@ -85,7 +111,6 @@ async function checkLayer(
     }
   if (findings > MOST_FINDINGS)
     inspection.find(`${what}: ${findings - MOST_FINDINGS} more of the kind`);
-  return unpacked.files;
 }
 
 const OPAQUE = 'trusted.overlay.opaque';

@@ -46,8 +46,8 @@ function inherit(node: TreeNode, below: TreeNode): TreeNode {
 /** As many as containerd follows (continuity, fs/path.go). */
 const MOST_LINKS = 255;
 
-/** Links are followed within the snapshot alone, the last one too. */
-async function findWithin(
+/** What is at a path (latin1) of a tree in the image; links are followed within that tree, the last one too. */
+export async function findWithin(
   reader: ImageReader,
   root: string,
   path: string,

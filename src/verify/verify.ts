@@ -11,6 +11,7 @@ import { fail, ok } from '../model/result.ts';
 import { checkFileSystem } from '../tools/e2fsprogs.ts';
 import { usersOf } from '../tools/loop-devices.ts';
 import { checkBlobs, checkLabels } from './check-blobs.ts';
+import { checkDriverLayers } from './check-graph-driver.ts';
 import { checkFiles, checkLeftovers } from './check-files.ts';
 import { checkNames } from './check-names.ts';
 import { checkOverlay2 } from './check-overlay2.ts';
@@ -126,7 +127,10 @@ async function checkContent(
     );
   else if (store === 'overlay2') {
     const { dataRoot, pins } = expected;
-    summary = { ...summary, ...(await checkOverlay2(inspection, dataRoot, pins)) };
+    const { layers: unpacked, ...checked } = await checkOverlay2(inspection, dataRoot, pins);
+    const unpackedFiles =
+      expected.contents === true ? await checkDriverLayers(inspection, unpacked) : 0;
+    summary = { ...summary, ...checked, unpackedFiles };
     const { repositories, configs, layers, driver } = overlay2Paths(dataRoot);
     const kept = [repositories, configs, layers, driver, ...Object.keys(pins?.files ?? {})];
     await checkLeftovers(inspection, dataRoot, kept);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
@@ -199,5 +199,76 @@ void test('an image on which an engine has run passes, and what is new is listed
     const difference = await says(t, 8, ['diff', built, partition]);
     assert.match(difference, /^\+ image docker\.io\/library\/mine:1 /m);
     assert.doesNotMatch(difference, /unpacked layer|content of blob/);
+  }
+});
+
+void test('the unpacked layers of overlay2 are compared with their records', async (t) => {
+  const images = temporaryTree(t);
+  const [theirs, ours] = [join(images, 'theirs.ext4'), join(images, 'ours.ext4')];
+  const build = ['build', '--no-share', '--engine-store', 'overlay2', ...first];
+  await says(t, 0, [...build, '-o', theirs], { engine });
+  await says(t, 0, [...build, '--loader', 'direct', '-o', ours]);
+  for (const built of [theirs, ours])
+    assert.match(
+      await says(t, 0, ['verify', built, '-p', pins]),
+      /3 snapshots with \d\d files and 1 files are as pinned/,
+    );
+  assert.match(await says(t, 0, ['diff', theirs, ours]), /^equal$/m);
+  const find = async (name: string): Promise<string> => {
+    const listed = await must('debugfs', ['-R', 'ls -p /docker/overlay2', ours]);
+    for (const [, id = ''] of listed.matchAll(/\/([0-9a-f]{64})\/\//g)) {
+      const stat = await must('debugfs', ['-R', `stat /docker/overlay2/${id}/diff/${name}`, ours]);
+      if (stat.includes('Inode:')) return `/docker/overlay2/${id}/diff/${name}`;
+    }
+    throw new Error(`no ${name}`);
+  };
+  const changes = [
+    [
+      `sif ${await find('etc/open/more')} mode 0100644`,
+      'etc/open/more has mode 0644 instead of 4750',
+    ],
+    [`sif ${await find('app')} uid 5`, 'app belongs to 5:0 instead of 0:0'],
+    [`rm ${await find('usr/lib/large')}`, 'usr/lib/large is missing'],
+  ] as const;
+  const blocks = await must('debugfs', ['-R', `blocks ${await find('other')}`, ours]);
+  for (const [command] of changes) await must('debugfs', ['-w', '-R', command, ours]);
+  const file = openSync(ours, 'r+');
+  writeSync(file, 'x', Number(blocks.trim().split(' ')[0]) * 4096 + 7);
+  closeSync(file);
+  const ended = await runStowage(t, ['verify', ours, '-p', pins], ALONE);
+  assert.equal(ended.code, 3, ended.stderr);
+  for (const [, finding] of [...changes, ['', 'other has other bytes'] as const])
+    assert.match(
+      ended.stderr,
+      new RegExp(`image (?:app|other): layer sha256:\\w+: ${finding}$`, 'm'),
+    );
+});
+
+void test('bad input is one error, with a code that tells which', async (t) => {
+  const bad = temporaryTree(t);
+  const text = join(bad, 'text');
+  writeFileSync(text, 'nothing of the kind');
+  const cut = join(bad, 'cut.ext4');
+  writeFileSync(cut, readFileSync(direct).subarray(0, 1_000_000));
+  const cases = [
+    [2, ['inspect', text], 'it is no data image, no pins, no archive of images'],
+    [2, ['inspect', join(bad, 'missing')], 'there is no such file'],
+    [2, ['diff', direct, text], 'it is no data image, no pins, no archive of images'],
+    [2, ['inspect', direct, '--partition', 'data'], 'it has no GUID partition table'],
+    [
+      2,
+      ['inspect', direct, '--partition', 'data', '--offset', '1'],
+      'one of --partition and --offset',
+    ],
+    [2, ['diff', direct], 'Not enough non-option arguments'],
+    [3, ['inspect', cut], 'it is cut off'],
+    [3, ['diff', direct, cut], 'it is cut off'],
+    [3, ['verify', cut, '-p', pins], 'it is cut off'],
+  ] as const;
+  for (const [code, args, message] of cases) {
+    const ended = await runStowage(t, args, ALONE);
+    assert.equal(ended.code, code, `${args.join(' ')}: ${ended.stderr}`);
+    assert.ok(ended.stderr.includes(message), ended.stderr);
+    assert.equal(ended.stderr.match(/^stowage: (?!verify: )/gm)?.length, 1, ended.stderr);
   }
 });

@@ -205,14 +205,18 @@ function common(
   };
 }
 
-/** Of plain layers: whiteouts and marks in them, no links through directories. */
 function unpack(entries: Map<string, Added>, snapshot: string, files: Files): void {
   put(entries, `${snapshot}/work`, { type: 'directory', mode: 0o711 });
-  put(entries, `${snapshot}/fs`, { type: 'directory' });
+  unpackTo(entries, `${snapshot}/fs`, files);
+}
+
+/** Of plain layers: whiteouts and marks in them, no links through directories. */
+export function unpackTo(entries: Map<string, Added>, root: string, files: Files): void {
+  put(entries, root, { type: 'directory' });
   for (const [path, given] of Object.entries(files)) {
     const file =
       typeof given === 'string' || given instanceof Uint8Array ? { content: given } : given;
-    const at = `${snapshot}/fs/${path.replace(/\/$/, '')}`;
+    const at = `${root}/${path.replace(/\/$/, '')}`;
     const name = at.slice(at.lastIndexOf('/') + 1);
     const directory = at.slice(0, at.lastIndexOf('/'));
     if (name === '.wh..wh..opq')
@@ -228,7 +232,7 @@ function unpack(entries: Map<string, Added>, snapshot: string, files: Files): vo
         {
           type: 'hard link',
           path: Buffer.from(at),
-          target: Buffer.from(`${snapshot}/fs/${file.target ?? ''}`),
+          target: Buffer.from(`${root}/${file.target ?? ''}`),
         },
       ]);
     else put(entries, at, file);
