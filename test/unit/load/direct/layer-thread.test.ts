@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import type { LayerJob } from '../../../../src/load/direct/layer-thread.ts';
+import { BadBlob, LayerThread, WrongDiffId } from '../../../../src/load/direct/layer-thread.ts';
+import { digestOf } from '../../../../src/model/digest.ts';
+import { CompressionError } from '../../../../src/oci/compression-error.ts';
+import { noise } from '../../../rig/image.ts';
+import { temporaryTree } from '../../../rig/temporary-tree.ts';
+
+/** More than a thread may be ahead, and no multiple of its buffers. */
+const CONTENT = Buffer.from(noise(5, 9_000_001));
+
+interface Given {
+  readonly job: LayerJob;
+  readonly blob: Buffer;
+}
+
+function jobFor(t: TestContext, blob: Buffer, more: Partial<LayerJob> = {}): Given {
+  const path = join(temporaryTree(t), 'blob');
+  writeFileSync(path, blob);
+  const job = {
+    ...{ path, digest: digestOf(blob), size: blob.length, diffId: digestOf(CONTENT) },
+    ...{ copy: true, unpack: true, ...more },
+  };
+  return { job, blob };
+}
+
+/** All that comes, each chunk looked at before the next is asked for. */
+async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const chunk of chunks) pieces.push(Buffer.from(chunk));
+  return Buffer.concat(pieces);
+}
+
+async function withThread<T>(
+  jobs: readonly LayerJob[],
+  work: (thread: LayerThread) => Promise<T>,
+): Promise<T> {
+  const thread = new LayerThread(jobs);
+  try {
+    return await work(thread);
+  } finally {
+    await thread.end();
+  }
+}
+
+void test('blobs and what they unpack to come in the order of the jobs', async (t) => {
+  const packed = gzipSync(CONTENT);
+  const twice = Buffer.concat([
+    gzipSync(CONTENT.subarray(0, 4_000_000)),
+    gzipSync(CONTENT.subarray(4_000_000)),
+  ]);
+  const given = [
+    jobFor(t, packed),
+    jobFor(t, CONTENT),
+    jobFor(t, twice, { copy: false }),
+    jobFor(t, packed, { unpack: false }),
+    jobFor(t, Buffer.alloc(0), { diffId: digestOf('') }),
+  ];
+  await withThread(
+    given.map(({ job }) => job),
+    async (thread) => {
+      for (const { job, blob } of given) {
+        if (job.copy) assert.ok((await collect(thread.blob(job))).equals(blob));
+        if (!job.unpack) continue;
+        const content = await collect(thread.layer(job));
+        assert.equal(digestOf(content), job.diffId);
+      }
+    },
+  );
+});
+
+const PACKED = gzipSync(CONTENT.subarray(0, 3_000_000));
+
+/** What is wrong with a job, and what the thread says of it. */
+const FAULTS: Readonly<
+  Record<string, readonly [Buffer, Partial<LayerJob>, (error: unknown) => boolean]>
+> = {
+  'a blob of other bytes': [
+    PACKED,
+    { digest: digestOf('other') },
+    (error) => error instanceof BadBlob && error.problem === 'wrong digest',
+  ],
+  'a blob of other bytes that is not copied': [
+    PACKED,
+    { digest: digestOf('other'), copy: false },
+    (error) => error instanceof BadBlob && error.problem === 'wrong digest',
+  ],
+  'a blob that is shorter than it should be': [
+    PACKED,
+    { size: PACKED.length + 1 },
+    (error) => error instanceof BadBlob && error.problem === 'wrong size',
+  ],
+  'a blob that goes on': [
+    PACKED,
+    { size: PACKED.length - 1 },
+    (error) => error instanceof BadBlob && error.problem === 'wrong size',
+  ],
+  'a blob that is not there': [
+    PACKED,
+    { path: '/nonexistent/blob' },
+    (error) => error instanceof BadBlob && error.problem === 'missing',
+  ],
+  'a blob that unpacks to something else': [
+    PACKED,
+    {},
+    (error) =>
+      error instanceof WrongDiffId && error.actual === digestOf(CONTENT.subarray(0, 3_000_000)),
+  ],
+  'a blob that is cut off': [
+    PACKED.subarray(0, 2_000_000),
+    {},
+    (error) => error instanceof CompressionError && /ends within/.test(error.message),
+  ],
+  'a blob that is damaged': [
+    Buffer.concat([PACKED.subarray(0, 1_000_000), Buffer.alloc(1000), PACKED.subarray(1_001_000)]),
+    {},
+    (error) => error instanceof CompressionError && /damaged/.test(error.message),
+  ],
+};
+
+for (const [name, [blob, more, isRight]] of Object.entries(FAULTS))
+  void test(`${name} is told`, async (t) => {
+    const { job } = jobFor(t, blob, more);
+    await assert.rejects(
+      withThread([job], async (thread) => {
+        if (job.copy) await collect(thread.blob(job));
+        await collect(thread.layer(job));
+      }),
+      isRight,
+    );
+  });
+
+void test('who waits when it is called off hears of it', async (t) => {
+  const { job } = jobFor(t, PACKED);
+  await withThread([], async (thread) => {
+    const waiting = collect(thread.blob(job));
+    thread.fail(new Error('called off'));
+    await assert.rejects(waiting, /called off/);
+  });
+});
