@@ -2,13 +2,14 @@ import type { MergedNode } from '../trees/merged-tree.ts';
 import { mergedChildren } from '../trees/merged-tree.ts';
 import type { TreeNode } from '../trees/tree-node.ts';
 import type { PackageChange } from './difference.ts';
+import { readRpmPackages } from './rpm-packages.ts';
 
 /** Versions by name, `name:architecture` where several architectures may be installed. */
 export type Packages = ReadonlyMap<string, string>;
 
 /** What package managers have written down in a tree. */
 export interface PackageDatabases {
-  /** By manager: `dpkg`, `apk`. */
+  /** By manager: `dpkg`, `apk`, `rpm`. */
   readonly read: ReadonlyMap<string, Packages>;
   /** Those that are not read, by path. */
   readonly unread: ReadonlyMap<string, TreeNode>;
@@ -19,7 +20,10 @@ const DPKG_STATUS = 'var/lib/dpkg/status';
 const DPKG_DIRECTORY = 'var/lib/dpkg/status.d';
 const APK = ['lib/apk/db/installed', 'usr/lib/apk/db/installed', 'var/lib/apk/db/installed'];
 const RPM = ['var/lib/rpm', 'usr/lib/sysimage/rpm'].flatMap((directory) =>
-  ['Packages', 'Packages.db', 'rpmdb.sqlite'].map((name) => `${directory}/${name}`),
+  // SQLite's log holds what has not gone into the database yet.
+  ['Packages', 'Packages.db', 'rpmdb.sqlite-wal', 'rpmdb.sqlite'].map(
+    (name) => `${directory}/${name}`,
+  ),
 );
 const KNOWN = new Set([DPKG_STATUS, ...APK, ...RPM]);
 
@@ -48,7 +52,13 @@ export async function readPackages(root: MergedNode | undefined): Promise<Packag
   }
   for (const path of RPM) {
     const database = await find(root, path);
-    if (database?.node.type === 'file') unread.set(path, database.node);
+    if (database?.node.type !== 'file' || database.node.size === 0) continue;
+    const packages =
+      path.endsWith('.sqlite') && !unread.has(`${path}-wal`)
+        ? readRpmPackages(await bytesOf(database.node))
+        : undefined;
+    if (packages === undefined) unread.set(path, database.node);
+    else read.set('rpm', packages);
   }
   return { read, unread };
 }
@@ -117,10 +127,18 @@ async function find(root: MergedNode, path: string): Promise<MergedNode | undefi
   return at;
 }
 
-/** Empty where it is too large for a text of packages, or no file. */
 async function textOf(node: TreeNode): Promise<string> {
-  if (node.type !== 'file' || node.content === undefined || node.size > 64 * 1024 * 1024) return '';
+  return (await bytesOf(node)).toString('utf8');
+}
+
+/** Larger is no database of packages that is read. */
+const MOST = 64 * 1024 * 1024;
+
+/** Empty where it is too large, or no file. */
+async function bytesOf(node: TreeNode): Promise<Buffer> {
+  if (node.type !== 'file' || node.content === undefined || node.size > MOST)
+    return Buffer.alloc(0);
   const pieces: Buffer[] = [];
   for await (const piece of node.content()) pieces.push(Buffer.from(piece));
-  return Buffer.concat(pieces).toString('utf8');
+  return Buffer.concat(pieces);
 }

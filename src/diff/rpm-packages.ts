@@ -1,0 +1,55 @@
+import { readTable, SqliteError } from './sqlite-table.ts';
+
+/** rpm, include/rpm/rpmtag.h. */
+const TAGS = { name: 1000, version: 1001, release: 1002, epoch: 1003, arch: 1022 } as const;
+const ENTRY = 16;
+const INT32 = 4;
+const STRING = 6;
+/** Keys that users have imported are packages of this name. */
+const KEY = 'gpg-pubkey';
+
+/**
+ * Versions (`epoch:version-release`) by name and architecture, of a database of rpm 4.16 and newer in SQLite: a header
+ * a row (rpm, docs/manual, "RPM Header"). Undefined for what is none, or is damaged.
+ */
+export function readRpmPackages(database: Buffer): ReadonlyMap<string, string> | undefined {
+  try {
+    const packages = new Map<string, string>();
+    for (const [, header] of readTable(database, 'Packages')) {
+      if (!(header instanceof Uint8Array)) return undefined;
+      const found = readHeader(Buffer.from(header.buffer, header.byteOffset, header.length));
+      if (found === undefined) return undefined;
+      const [name, version] = found;
+      // Several versions of one package may be installed: kernels.
+      const before = packages.get(name);
+      packages.set(name, before === undefined ? version : `${before}, ${version}`);
+    }
+    return packages;
+  } catch (error) {
+    if (error instanceof SqliteError) return undefined;
+    throw error;
+  }
+}
+
+function readHeader(header: Buffer): readonly [name: string, version: string] | undefined {
+  if (header.length < 8) return undefined;
+  const count = header.readUInt32BE(0);
+  const data = 8 + count * ENTRY;
+  if (data > header.length) return undefined;
+  const values = new Map<number, string>();
+  for (let i = 0; i < count; i++) {
+    const at = 8 + i * ENTRY;
+    const [tag, type] = [header.readUInt32BE(at), header.readUInt32BE(at + 4)];
+    const start = data + header.readUInt32BE(at + 8);
+    if (type === STRING) {
+      const end = header.indexOf(0, start);
+      if (end !== -1) values.set(tag, header.toString('utf8', start, end));
+    } else if (type === INT32 && start + 4 <= header.length)
+      values.set(tag, `${header.readUInt32BE(start)}`);
+  }
+  const get = (tag: keyof typeof TAGS): string | undefined => values.get(TAGS[tag]);
+  const [name, version, epoch, arch] = [get('name'), get('version'), get('epoch'), get('arch')];
+  if (name === undefined || version === undefined) return undefined;
+  const full = `${epoch === undefined ? '' : `${epoch}:`}${version}-${get('release') ?? ''}`;
+  return [name === KEY || arch === undefined ? name : `${name}.${arch}`, full];
+}
