@@ -1,6 +1,7 @@
 import type { ContentImage } from '../inspect/contents.ts';
 import type { DataImage } from '../inspect/data-image.ts';
 import type { ContainerdContent } from '../inspect/containerd-content.ts';
+import type { ImageBlobs } from '../inspect/image-blobs.ts';
 import { readDocument } from '../inspect/blobs.ts';
 import type { Context } from '../model/event.ts';
 import type { Digest } from '../model/digest.ts';
@@ -79,6 +80,11 @@ export async function compareDataImages(
   const engineMade = new FileCollector(most);
   if (from.containerd !== undefined && to.containerd !== undefined)
     records.push(...(await compareStores(from.containerd, to.containerd, engineMade)));
+  if (from.overlay2 !== undefined && to.overlay2 !== undefined)
+    records.push(
+      ...(await compareBlobs(from.overlay2.blobs, to.overlay2.blobs)),
+      ...compareLists('snapshot', from.overlay2.foreign, to.overlay2.foreign),
+    );
   return {
     ...{ records, unpacked, sameLayers },
     ...(await compareRest(from, to, most, engineMade, signal)),
@@ -104,21 +110,9 @@ async function compareStores(
   to: ContainerdContent,
   engineMade: FileCollector,
 ): Promise<RecordChange[]> {
-  const records: RecordChange[] = [];
-  for (const digest of from.blobs.digests()) {
-    const [a, b] = [from.blobs.size(digest), to.blobs.size(digest)];
-    if (a === undefined || b === undefined) continue;
-    if (a !== b) records.push({ what: 'content', key: digest, ...side(`${a}`, `${b}`) });
-    else if (a > 0) {
-      const at = await firstDifference(from.blobs.read(digest), to.blobs.read(digest));
-      if (at !== undefined)
-        records.push({
-          ...{ what: 'content', key: digest },
-          ...side(`${a} bytes`, `others from byte ${at} on`),
-        });
-    }
-    records.push(...compareLabels(digest, from, to));
-  }
+  const records = await compareBlobs(from.blobs, to.blobs);
+  for (const digest of from.blobs.digests())
+    if (to.blobs.size(digest) !== undefined) records.push(...compareLabels(digest, from, to));
   for (const [kind, mine, theirs] of [
     ['removed', from, to],
     ['added', to, from],
@@ -144,6 +138,25 @@ async function compareStores(
     const other = to.store.snapshots.get(key);
     if (other !== undefined && other.parent !== parent)
       records.push({ what: 'parent', key, ...side(parent, other.parent) });
+  }
+  return records;
+}
+
+/** Byte for byte, those that both have. */
+async function compareBlobs(from: ImageBlobs, to: ImageBlobs): Promise<RecordChange[]> {
+  const records: RecordChange[] = [];
+  for (const digest of from.digests()) {
+    const [a, b] = [from.size(digest), to.size(digest)];
+    if (a === undefined || b === undefined) continue;
+    if (a !== b) records.push({ what: 'content', key: digest, ...side(`${a}`, `${b}`) });
+    else if (a > 0) {
+      const at = await firstDifference(from.read(digest), to.read(digest));
+      if (at !== undefined)
+        records.push({
+          ...{ what: 'content', key: digest },
+          ...side(`${a} bytes`, `others from byte ${at} on`),
+        });
+    }
   }
   return records;
 }

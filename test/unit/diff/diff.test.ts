@@ -8,6 +8,7 @@ import { describeDifference } from '../../../src/report/describe-difference.ts';
 import type { Files } from '../../rig/image.ts';
 import { makeImage, writeLayout } from '../../rig/image.ts';
 import { bucket } from '../verify/data-image.ts';
+import { draftOverlay2, PATHS as OVERLAY2, writeOverlay2 } from '../verify/overlay2-image.ts';
 import { quiet, scratch } from '../inspect/samples.ts';
 import type { Layers, UnpackedDraft } from '../inspect/unpacked-image.ts';
 import { draftUnpacked, PATHS, put, writePins, writeUnpacked } from '../inspect/unpacked-image.ts';
@@ -174,6 +175,30 @@ void describe('diff of data images', () => {
       ]);
     } finally {
       remove();
+    }
+  });
+
+  void it('compares data roots of overlay2 by what they say, and their configs byte by byte', async () => {
+    const [old, now] = [draftOverlay2(), draftOverlay2()];
+    const config = now.pins.images['one']?.config.digest ?? '';
+    const path = `${OVERLAY2.configs}/${config.slice('sha256:'.length)}`;
+    now.disk.set(path, (now.disk.get(path) ?? '').replace('arm64', 'arm65'));
+    now.disk.set(`${OVERLAY2.driver}/container-1/diff/`, '');
+    const images = [writeOverlay2(old), writeOverlay2(old), writeOverlay2(now)] as const;
+    try {
+      const same = await diff(images[0].image, images[1].image);
+      assert.ok(same.isEqual, describeDifference(same));
+      assert.equal(same.same, 2);
+      const difference = await diff(images[0].image, images[2].image);
+      assert.deepEqual(
+        difference.records.map(({ what, key, to }) => [what, key, to]),
+        [
+          ['content', config, `others from byte ${'{"architecture":"arm6'.length} on`],
+          ['snapshot', 'container-1', 'there'],
+        ],
+      );
+    } finally {
+      for (const { remove } of images) remove();
     }
   });
 
