@@ -30,7 +30,7 @@ export interface LayerOptions {
   readonly keep?: (path: string) => boolean;
 }
 
-/** More of a file is not kept. */
+/** Of all files of a layer together. */
 const MOST_KEPT = 64 * 1024 * 1024;
 
 /** Throws a `LayerRefused`, and what the source throws. */
@@ -48,11 +48,13 @@ export async function unpackLayer(
   });
   try {
     let member = -1;
+    let room = MOST_KEPT;
     for await (const entry of readTar(hashing(decompress(source), whole), { dialect: 'go' })) {
       member += 1;
       const made = applier.take(entry).find(({ type }) => type === 'file');
       if (made === undefined) continue;
-      const kept = entry.size <= MOST_KEPT && keep(made.path) ? [] : undefined;
+      const kept = entry.size <= room && keep(made.path) ? [] : undefined;
+      if (kept !== undefined) room -= entry.size;
       contents.set(member, await readContent(entry.content, kept));
     }
     applier.finish();
