@@ -64,7 +64,7 @@ export const fetchCommand = defineCommand({
     const pinned = pinnedTarget(bundle.value, before.value, args.pins, args);
     if (!pinned.ok && (args.frozen || args.offline || !mayPin(pinned.failure.reason)))
       return pinned;
-    if (!pinned.ok && dry) return ok(describeUnpinned(pinned.failure, args.pins, bundle.value));
+    if (!pinned.ok && dry) return ok(describeUnpinned(pinned.failure, args, bundle.value));
     const target = pinned.ok
       ? ok({ ...pinned.value, moved: undefined })
       : await pinNow(
@@ -89,7 +89,7 @@ export const fetchCommand = defineCommand({
       // That is what it would end with.
       const { first } = plan.value;
       if (args.offline && first !== undefined) return fail(first);
-      return ok(describePlan(plan.value, args.store));
+      return ok(describePlan(plan.value, args.store, args.loader));
     }
     const fetched = await fetchTarget(
       target.value.pins,
@@ -101,7 +101,7 @@ export const fetchCommand = defineCommand({
     const { images, files, downloaded } = fetched.value;
     const { moved } = target.value;
     return ok({
-      text: `${moved?.text ?? ''}${args.store}: ${images} images and ${files} files, the ${DIND} image among them${moved?.note ?? ''}, ${formatBytes(downloaded)} downloaded\n`,
+      text: `${moved?.text ?? ''}${args.store}: ${images} images and ${files} files${withDind(args.loader)}${moved?.note ?? ''}, ${formatBytes(downloaded)} downloaded\n`,
       json: { ...fetched.value, ...(moved === undefined ? {} : { moved: moved.changes }) },
     });
   },
@@ -151,8 +151,17 @@ async function pinNow(
   return ok({ ...resolved.value, moved: { text, note, changes } });
 }
 
+/** What is fetched besides the bundle's own images. */
+function withDind(loader: string): string {
+  return loader === 'dind' ? `, the ${DIND} image among them` : '';
+}
+
 /** A dry run resolves nothing: it can name what would be pinned, and not yet what that comes to. */
-function describeUnpinned(why: Failure, file: string, bundle: Bundle): Outcome {
+function describeUnpinned(
+  why: Failure,
+  { pins: file, loader }: { readonly pins: string; readonly loader: string },
+  bundle: Bundle,
+): Outcome {
   const differences = why.reason === 'pins-stale' ? why.differences : [];
   const images = Object.keys(bundle.images);
   const files = Object.keys(bundle.extraFiles);
@@ -164,7 +173,7 @@ function describeUnpinned(why: Failure, file: string, bundle: Bundle): Outcome {
         ]
       : [
           `${file}: ${why.reason === 'no-pins' ? 'does not exist' : 'has no pins for this target'}; would be pinned first:`,
-          `  images: ${listed(images)}, and the dind image`,
+          `  images: ${listed(images)}${loader === 'dind' ? ', and the dind image' : ''}`,
           `  files:  ${listed(files)}`,
         ];
   return {
@@ -173,9 +182,9 @@ function describeUnpinned(why: Failure, file: string, bundle: Bundle): Outcome {
   };
 }
 
-function describePlan(plan: FetchPlan, store: string): Outcome {
+function describePlan(plan: FetchPlan, store: string, loader: string): Outcome {
   const { images, files, missingImages, missingFiles, bytes } = plan;
-  const all = `${images} images and ${files} files, the ${DIND} image among them`;
+  const all = `${images} images and ${files} files${withDind(loader)}`;
   const text =
     plan.first === undefined
       ? `${store}: all of ${all} are there, nothing would be downloaded\n`

@@ -50,6 +50,7 @@ export class LayerApplier {
   readonly #directories: { readonly path: string; readonly mtime: TarTime }[] = [];
   readonly #made: Attributes;
   #member = -1;
+  #last: Attributes | undefined;
 
   constructor(options: ApplyOptions) {
     this.#options = options;
@@ -115,7 +116,7 @@ export class LayerApplier {
     if (name.includes('\0')) throw new LayerError('its name contains a NUL', member.name);
     const above = cleanParts(name);
     if (this.#options.by === 'graph driver') refuseUpwards(name, member.name);
-    const base = above.pop();
+    const base = ownCopy(above.pop());
     // The root is the snapshotter's.
     if (base === undefined) return;
     const raw = above.join('/');
@@ -219,10 +220,18 @@ export class LayerApplier {
     if (member.type === 'symlink' && target === '')
       throw new LayerError('it is a symbolic link to nothing', member.name);
     const { type, size, major, minor } = member;
-    const node = newLeaf(type, attributes, { member: this.#member, size, target, major, minor });
+    const node = newLeaf(type, this.#shared(attributes), {
+      ...{ member: this.#member, size, target, major, minor },
+    });
     node.isUnpacked = true;
     children.set(base, node);
     entries.push(leafEntry(path, node));
+  }
+
+  /** Neighbours mostly are alike, and there can be hundred thousands of them. */
+  #shared(attributes: Attributes): Attributes {
+    if (this.#last === undefined || !isSame(this.#last, attributes)) this.#last = attributes;
+    return this.#last;
   }
 
   #targetOf(member: TarEntry): { readonly path: string; readonly node: LeafNode } {
@@ -297,6 +306,15 @@ function newLeaf(
 ): LeafNode {
   const { member, size = 0, target = '', major = 0, minor = 0 } = rest;
   return { type, attributes, member, size, target, major, minor, isUnpacked: false };
+}
+
+/** Shorter ones are copies by themselves (V8's `SlicedString`). */
+const SHORTEST_SLICE = 13;
+
+/** A part of a string keeps all of it in memory; this one does not. */
+function ownCopy(part: string | undefined): string | undefined {
+  if (part === undefined || part.length < SHORTEST_SLICE) return part;
+  return Buffer.from(part, 'latin1').toString('latin1');
 }
 
 function isSame(a: Attributes, b: Attributes): boolean {
