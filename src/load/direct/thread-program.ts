@@ -120,12 +120,9 @@ async function unpack({ path, copy }) {
     const magic = head.readUInt32LE(0);
     // A frame to be passed over may come first.
     const isZstd = magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50;
-    const unpacker = isGzip
-      ? zlib.createGunzip({ chunkSize: ${256 * 1024} })
-      : isZstd && zlib.createZstdDecompress !== undefined
-        ? zlib.createZstdDecompress({ chunkSize: ${256 * 1024} })
-        : undefined;
-    const isPacked = isZstd && unpacker === undefined;
+    const unpacker = isGzip ? zlib.createGunzip({ chunkSize: ${256 * 1024} }) : undefined;
+    // Node's own reader of zstd, where there is one, ends with the first of several frames and takes what is cut off.
+    const isPacked = isZstd;
     parentPort.postMessage({ type: 'begin', isPacked });
     try {
       if (unpacker === undefined) for (const chunk of blob) await put(chunk);
