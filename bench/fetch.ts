@@ -104,7 +104,11 @@ async function bench(): Promise<void> {
       ['times faster', ratio.toFixed(2), `≥ ${PROMISES.ratio}`],
       ['downloaded one by one', megabytes(seven.separateBytes), ''],
       ['downloaded by stowage', megabytes(seven.uniqueBytes), ''],
-      ['layers and configs downloaded', String(gets), String(seven.layers.length + seven.images.size + 2)],
+      [
+        'layers and configs downloaded',
+        String(gets),
+        String(seven.layers.length + seven.images.size + 2),
+      ],
       ['`node -e 0`', seconds(median(node)), ''],
       ['`stowage fetch`, warm', seconds(median(warm)), ''],
       ['more than Node', seconds(added), `≤ ${PROMISES.warm} s`],

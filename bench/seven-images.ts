@@ -96,7 +96,7 @@ export async function pushNextDns(
  * A layer's files for `size` compressed bytes: a library or two of some megabytes and many small files, as in
  * HAOS's images. What is in images shrinks to about a third: noise, and twice as much of what gzip swallows.
  */
-function filesOf(seed: number, size: number): Record<string, Uint8Array> {
+export function filesOf(seed: number, size: number): Record<string, Uint8Array> {
   const files: Record<string, Uint8Array> = {};
   const random = noise(seed, size);
   let offset = 0;

@@ -22,6 +22,7 @@ export interface TargetArguments {
   readonly 'engine-store'?: EngineStore | undefined;
   readonly unpack?: boolean | undefined;
   readonly containerd?: 'daemon' | 'own' | undefined;
+  readonly loader?: 'dind' | 'direct' | undefined;
 }
 
 export interface Choice {
@@ -51,13 +52,14 @@ export function parseChoice(args: TargetArguments): Result<Choice> {
 /** What the bundle's evaluation takes besides the target. */
 export function overrides(
   args: TargetArguments,
-): Pick<EvaluateOptions, 'engineVersion' | 'engineStore' | 'unpack' | 'containerd' | 'dind'> {
+): Omit<EvaluateOptions, 'platform' | 'machine' | 'set'> {
   return {
     ...(args['engine-version'] === undefined ? {} : { engineVersion: args['engine-version'] }),
     ...(args['engine-store'] === undefined ? {} : { engineStore: args['engine-store'] }),
     ...(args.unpack === undefined ? {} : { unpack: args.unpack }),
     ...(args.containerd === undefined ? {} : { containerd: args.containerd }),
     ...(args.dind === undefined ? {} : { dind: args.dind }),
+    ...(args.loader === 'direct' ? { withoutDind: true } : {}),
   };
 }
 

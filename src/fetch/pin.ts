@@ -44,8 +44,8 @@ const BUILDERS = [
 ] as const satisfies readonly Platform[];
 
 /**
- * Fixes everything of a target to digests: images for its platform, the loader's image for every builder platform it
- * offers, files by what their addresses serve. Fails with platform-not-offered, platform-mismatch, registry-…,
+ * Fixes everything of a target to digests: images for its platform, the loader's image, where it has one, for every
+ * builder platform it offers, files by what their addresses serve. Fails with platform-not-offered, platform-mismatch, registry-…,
  * tool-missing and interrupted, and as the store does where one is given.
  */
 export async function pinTarget(
@@ -70,8 +70,9 @@ export async function pinTarget(
   );
   if (!images.ok) return images;
   const dind =
-    keep?.dind !== undefined && staleDind(wanted, keep.dind).length === 0
-      ? ok(keep.dind)
+    wanted.withoutDind === true ||
+    (keep?.dind !== undefined && staleDind(wanted, keep.dind).length === 0)
+      ? ok(keep?.dind)
       : await pinDind(wanted.dind, wanted.dindLocal, options, context);
   if (!dind.ok) return dind;
   const files = await inParallel(
@@ -91,7 +92,7 @@ export async function pinTarget(
     ...(wanted.catalog === undefined ? {} : { catalog: wanted.catalog }),
     images: Object.fromEntries(images.value),
     files: Object.fromEntries(files.value),
-    dind: dind.value,
+    ...(dind.value === undefined ? {} : { dind: dind.value }),
   });
 }
 

@@ -66,9 +66,10 @@ export function staleFile(
 }
 
 export function staleDind(
-  wanted: Pick<Wanted, 'dind' | 'dindLocal'>,
+  wanted: Pick<Wanted, 'dind' | 'dindLocal' | 'withoutDind'>,
   pin: DindPin | undefined,
 ): readonly string[] {
+  if (wanted.withoutDind === true) return [];
   if (pin === undefined) return ['the dind image is not pinned'];
   const digest = pin.index ?? Object.values(pin.platforms)[0]?.manifest.digest;
   const dind = { reference: wanted.dind, local: wanted.dindLocal };

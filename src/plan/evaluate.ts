@@ -66,6 +66,7 @@ export function evaluate(
       ...(containerd === 'own' ? { containerd } : {}),
     },
     ...dind.value,
+    ...(options.withoutDind === true ? { withoutDind: true } : {}),
     images: images.value,
     files: files.value,
   });

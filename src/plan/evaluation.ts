@@ -26,6 +26,8 @@ export interface EvaluateOptions {
   readonly containerd?: 'daemon' | 'own' | undefined;
   /** Instead of the bundle's `engine.dind`: `docker://NAME` or a name alone. */
   readonly dind?: string | undefined;
+  /** True for a loader that runs none. */
+  readonly withoutDind?: boolean | undefined;
 }
 
 /** Why `set` names what the bundle has no variable for, or holds a secret; undefined where it is fine. */

@@ -17,6 +17,8 @@ export interface Wanted {
   /** Of a local one a name of our own. */
   readonly dind: Reference;
   readonly dindLocal?: LocatedSource;
+  /** The loader runs no dind image: none is pinned for it, and one that is stays. */
+  readonly withoutDind?: true;
   readonly images: Readonly<Record<string, WantedImage>>;
   readonly files: Readonly<Record<string, WantedFile>>;
 }

@@ -19,7 +19,7 @@ import { test } from 'node:test';
 import { dindImage } from '../rig/dind-image.ts';
 import { bothE2fsprogs, assertClean } from '../rig/e2fsprogs.ts';
 import { startEngine } from '../rig/engine.ts';
-import { makeImage, makeIndex, makeLayer, noise } from '../rig/image.ts';
+import { makeImage, makeIndex, makeLayer, noise, writeLayout } from '../rig/image.ts';
 import { startDevice } from '../rig/device-engine.ts';
 import { fileOwner } from '../rig/owner.ts';
 import { must, PATH_WITH_SBIN } from '../rig/process.ts';
@@ -280,4 +280,30 @@ void test('no dind image is fetched for it', async (t) => {
   rmSync(output);
   const doctor = await runStowage(t, ['doctor', '--loader', 'direct', '-o', output]);
   assert.doesNotMatch(doctor.stdout, /loop|docker|sudo|e2fsprogs/);
+});
+
+void test('no dind image is asked for, nor pinned', async (t) => {
+  const dir = temporaryTree(t);
+  await writeLayout(join(dir, 'layout'), rich);
+  const local = join(dir, 'local.yaml');
+  // Nobody answers at that address.
+  const nobody = 'docker://127.0.0.1:1/library/docker:28.5.2-dind';
+  writeFileSync(
+    local,
+    `stowage: 1\nengine: { dind: '${nobody}' }\nimages:\n  app: { from: 'oci:layout', tags: ['app:1'] }\n`,
+  );
+  const from = ['-b', local, '-p', join(dir, 'pins.json')];
+  const pinned = await runStowage(t, [
+    ...['pin', ...from, '--loader', 'direct', '--platform', platform],
+  ]);
+  assert.equal(pinned.code, 0, pinned.stderr);
+  assert.doesNotMatch(readFileSync(join(dir, 'pins.json'), 'utf8'), /dind/);
+  const all = [...from, '-s', join(dir, 'store')];
+  const fetched = await runStowage(t, ['fetch', ...all, '--loader', 'direct', '--frozen']);
+  assert.equal(fetched.code, 0, fetched.stderr);
+  const built = await buildTo(t, join(dir, 'data.ext4'), [], {}, all);
+  assert.equal(built.code, 0, built.stderr);
+  const other = await runStowage(t, ['build', ...all, '-o', join(dir, 'dind.ext4')]);
+  assert.equal(other.code, 2);
+  assert.match(other.stderr, /the dind image is not pinned/);
 });

@@ -12,6 +12,7 @@ import { readBundleFiles, readPinsFile, putTarget } from '../inputs.ts';
 import {
   bundleOption,
   engineVersionOptions,
+  loaderOption,
   networkOptions,
   pinsOption,
   targetOptions,
@@ -30,6 +31,7 @@ export const pinCommand = defineCommand({
     ...pinsOption,
     ...targetOptions,
     ...engineVersionOptions,
+    ...loaderOption,
     check: {
       type: 'boolean',
       default: false,

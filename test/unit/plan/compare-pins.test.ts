@@ -148,6 +148,13 @@ test('pins without the image of the engine are stale', () => {
   assert.deepEqual(stale(WANTED, { target, images, files }), ['the dind image is not pinned']);
 });
 
+test('a loader that runs no engine cares for no image of one', () => {
+  const { target, images, files } = PINS;
+  const wanted = { ...WANTED, withoutDind: true } as const;
+  assert.deepEqual(stale(wanted, { target, images, files }), []);
+  assert.deepEqual(stale(wanted, PINS), []);
+});
+
 const other = imagePin('ghcr.io/x/core:1', 'new');
 const MOVED: readonly (readonly [string, Partial<TargetPins>, readonly string[]])[] = [
   ['nothing', {}, []],
