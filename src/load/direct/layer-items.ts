@@ -7,7 +7,7 @@ import type { LayerEntry } from '../../oci/layer/layer-entry.ts';
 import { LayerError } from '../../oci/layer/layer-entry.ts';
 import type { WrittenLayer } from '../../oci/layer/lower-layers.ts';
 import { closeLayer, inheritAttributes } from '../../oci/layer/lower-layers.ts';
-import { readTar } from '../../oci/tar/reader.ts';
+import { readTar, TarReader } from '../../oci/tar/reader.ts';
 import { TarError } from '../../oci/tar/tar-error.ts';
 import type { Store } from '../../store/store.ts';
 import type { LayerJob } from './layer-thread.ts';
@@ -114,6 +114,9 @@ function jobOf({ layer, root, blob }: LayerWork, store: Store): LayerJob {
   };
 }
 
+/** As engines read archives. */
+const DIALECT = { dialect: 'go' } as const;
+
 async function* layerItems(
   { layer, root, blob, by, isForeseen }: LayerWork,
   job: LayerJob,
@@ -121,10 +124,8 @@ async function* layerItems(
   { time, written }: LayerContext,
 ): AsyncGenerator<Item, void> {
   const options = { isBase: layer.below.length === 0, by, time };
-  const members = (archive: AsyncIterable<Uint8Array>): ReturnType<typeof readTar> =>
-    readTar(archive, { dialect: 'go' });
   const foreseen = isForeseen
-    ? new ForeseenLayer(await foresee(members(thread.layer(job)), options))
+    ? new ForeseenLayer(await foresee(readTar(thread.layer(job), DIALECT), options))
     : undefined;
   if (blob !== undefined) yield { entry: blob, content: thread.blob(job), bytes: job.size, layer };
   if (root === undefined) return;
@@ -132,8 +133,13 @@ async function* layerItems(
   const place = { layer, prefix: Buffer.from(root).toString('latin1') };
   const split = by === 'graph driver' ? new SplitArchive() : undefined;
   const archive = thread.layer(job);
+  const reader = new TarReader(split === undefined ? archive : split.pass(archive), DIALECT);
   try {
-    for await (const member of members(split === undefined ? archive : split.pass(archive))) {
+    for (;;) {
+      // Most members are at hand.
+      const next = reader.next();
+      const member = next instanceof Promise ? await next : next;
+      if (member === undefined) break;
       split?.member(member);
       for (const entry of applier.take(member)) yield itemOf(entry, place, member.content);
     }
@@ -141,6 +147,8 @@ async function* layerItems(
   } catch (error) {
     if (error instanceof TakenBack) throw new ForesightNeeded(layer);
     throw error;
+  } finally {
+    await reader.close();
   }
   const tarSplit = split?.finish();
   written(layer, {

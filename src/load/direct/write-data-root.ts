@@ -24,6 +24,8 @@ import type { PlannedContent, PlannedLayer } from './plan-content.ts';
 export interface Sink {
   /** Resolves once the content is taken; calls must not overlap. Parents come first. */
   add(entry: Entry, content?: Content): Promise<Result<void>>;
+  /** The same, with no promise where there is nothing to wait for; absent where there always is. */
+  addNow?(entry: Entry, content?: Content): Result<void> | Promise<Result<void>>;
   finish(): Promise<Result<unknown>>;
   /** Removes what was written. Idempotent; does nothing after `finish` succeeded. */
   abandon(): Promise<void>;
@@ -115,7 +117,11 @@ async function writeOnce(
   const layers = mergeLanes(lanes);
   try {
     for (let next = await layers.next(); next.done !== true; next = await layers.next()) {
-      const added = await addLayerItem(next.value, sink, request);
+      const adding = sink.addNow?.(next.value.entry, next.value.content);
+      const added =
+        adding === undefined || adding instanceof Promise || !adding.ok
+          ? await addLayerItem(next.value, sink, request, adding)
+          : adding;
       if (!added.ok) return added;
       if (signal.aborted) return fail(interruption(signal));
     }
@@ -141,9 +147,10 @@ async function addLayerItem(
   { entry, content, layer }: Parameters<typeof itemFailure>[0],
   sink: Sink,
   request: BuildRequest,
+  adding?: Result<void> | Promise<Result<void>>,
 ): Promise<Result<void>> {
   try {
-    const added = await sink.add(entry, content);
+    const added = await (adding ?? sink.add(entry, content));
     if (added.ok || added.failure.reason !== 'entry-refused') return added;
     return itemFailure({ entry, layer }, added.failure);
   } catch (error) {
