@@ -6,7 +6,8 @@ const DOT = 0x2e;
  * Undefined where a part is `..`, which tar refuses as well. Empty for the root.
  */
 export function memberPath(name: Uint8Array): Uint8Array | undefined {
-  if (isPlain(name)) return name;
+  const below = name[0] === DOT && name[1] === SLASH ? name.subarray(2) : name;
+  if (isPlain(below)) return below;
   const parts: string[] = [];
   for (const part of Buffer.from(name).toString('latin1').split('/')) {
     if (part === '..') return undefined;
@@ -19,7 +20,7 @@ export function isAbsolute(name: Uint8Array): boolean {
   return name[0] === SLASH;
 }
 
-/** Most names are: no part of it is empty or begins with a dot. */
+/** Most names are, behind the `./` that `tar -C DIRECTORY .` gives them: no part of it is empty or begins with a dot. */
 function isPlain(name: Uint8Array): boolean {
   let before = SLASH;
   for (let at = 0; at < name.length; at += 1) {
