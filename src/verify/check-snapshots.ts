@@ -29,6 +29,8 @@ export async function checkSnapshots(
   content: StoredContent,
 ): Promise<{ readonly snapshots: number; readonly layers: readonly UnpackedLayer[] }> {
   const wanted = new Map<string, WantedSnapshot>();
+  const tops: { readonly owner: string; readonly top: string; readonly label?: string }[] = [];
+  const kept = new Set<string>();
   let complete = true;
   for (const [name, pin] of Object.entries(pins.images)) {
     const owner = `image ${name}`;
@@ -47,11 +49,17 @@ export async function checkSnapshots(
     const label = content.store.blobs.get(pin.config.digest)?.labels[
       'containerd.io/gc.ref.snapshot.overlayfs'
     ];
-    if (chain.length > 0 && label !== chain.at(-1))
+    const top = chain.at(-1);
+    if (top === undefined) continue;
+    tops.push({ owner, top, ...(label === undefined ? {} : { label }) });
+    if (label === top) for (const chainId of chain) kept.add(chainId);
+  }
+  // dockerd labels no config whose layers it finds unpacked for another image, which then keeps them for both.
+  for (const { owner, top, label } of tops)
+    if (!kept.has(top) || (label !== undefined && label !== top))
       inspection.find(
         `${owner}: containerd may collect its snapshots: its config's label is missing`,
       );
-  }
   const directories = await inspection.list(`/${content.paths.snapshots}`, 'the snapshots');
   const ids = new Set(directories?.map((entry) => entry.name) ?? []);
   await eachOfTwo(wanted, async ([chainId, { owner, parent }]) => {

@@ -30,6 +30,8 @@ export interface EngineFixture {
   readonly engine: OuterEngine;
   /** Made, published and handed to the builder's engine when first asked for. */
   dind(release: Release): Promise<DindImage>;
+  /** Publishes an engine's image, and hands it to the builder's engine. */
+  adopt(dind: DindImage): Promise<DindImage>;
   /** Publishes content as `test/NAME:1` and gives the reference of bundles. */
   publish(name: string, content: Content): Promise<string>;
 }
@@ -38,9 +40,7 @@ export async function startFixture(owner: Owner): Promise<EngineFixture> {
   const registry = await startRegistry(owner);
   const engine = await startEngine(owner);
   const dinds = new Map<Release, Promise<DindImage>>();
-  const make = async (release: Release): Promise<DindImage> => {
-    const suite = (await offersDebian()) ? { suite: DIND_SUITES[release] } : {};
-    const dind = await dindImage(undefined, suite);
+  const adopt = async (dind: DindImage): Promise<DindImage> => {
     await pushFrom(
       registry,
       `library/docker:${dind.version}-dind`,
@@ -49,9 +49,14 @@ export async function startFixture(owner: Owner): Promise<EngineFixture> {
     await engine.load(dind);
     return dind;
   };
+  const make = async (release: Release): Promise<DindImage> => {
+    const suite = (await offersDebian()) ? { suite: DIND_SUITES[release] } : {};
+    return adopt(await dindImage(undefined, suite));
+  };
   return {
     registry,
     engine,
+    adopt,
     dind: (release) => {
       const known = dinds.get(release) ?? make(release);
       dinds.set(release, known);

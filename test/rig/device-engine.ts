@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { DindImage } from './dind-image.ts';
 import type { OuterEngine } from './engine.ts';
 import { atEnd, type Owner } from './owner.ts';
-import { must, mustAsRoot, run, waitFor, type Outcome } from './process.ts';
+import { must, mustAsRoot, PATH_WITH_SBIN, run, waitFor, type Outcome } from './process.ts';
 import { temporaryTree } from './temporary-tree.ts';
 
 export interface DeviceImage {
@@ -24,7 +24,11 @@ export interface DeviceEngine {
   inspect(name: string): Promise<Record<string, unknown>>;
   /** Runs a container with no network to its end. */
   run(name: string, args?: readonly string[]): Promise<Outcome>;
-  docker(args: readonly string[]): Promise<Outcome>;
+  docker(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Outcome>;
+  /** Ends the engine as a shutdown does, and boots it again on the same partition. */
+  restart(): Promise<void>;
+  /** A process in its network, which is a loopback alone; another one after each boot. */
+  pid(): Promise<number>;
   log(): Promise<string>;
   /** Where the partition is mounted; files in it belong to root. */
   readonly partition: string;
@@ -45,6 +49,8 @@ export interface DeviceOptions {
 /** What an engine needs to run containers of its own inside a container (loading alone needs less). */
 export const RUNNING_FLAGS: readonly string[] = [
   ...['--network', 'none', '--cap-add', 'SYS_ADMIN', '--cap-add', 'NET_ADMIN'],
+  // To reach the namespaces of a container whose user is not root.
+  ...['--cap-add', 'SYS_PTRACE'],
   ...['--security-opt', 'seccomp=unconfined', '--security-opt', 'apparmor=unconfined'],
   ...['--security-opt', 'systempaths=unconfined', '-v', '/sys/fs/cgroup:/sys/fs/cgroup'],
 ];
@@ -97,21 +103,32 @@ export async function startDevice(
     ...['--config-file', '/run/device/daemon.json', '--bridge=none', '--iptables=false'],
     '--ip6tables=false',
   ]);
-  const version = await waitFor('the device boots', 40_000, async () => {
-    const asked = await run('docker', ['-H', host, 'version', '-f', '{{.Server.Version}}']);
-    if (asked.code === 0) return asked.stdout.trim();
-    const state = await engine.docker(['inspect', '-f', '{{.State.Running}}', name]);
-    if (state.stdout.trim() !== 'true') throw new Error(`dockerd ended:\n${await log()}`);
-    return undefined;
-  });
-  const docker = (args: readonly string[]): Promise<Outcome> =>
-    run('docker', ['-H', host, ...args]);
+  const booted = (): Promise<string> =>
+    waitFor('the device boots', 40_000, async () => {
+      const asked = await run('docker', ['-H', host, 'version', '-f', '{{.Server.Version}}']);
+      if (asked.code === 0) return asked.stdout.trim();
+      const state = await engine.docker(['inspect', '-f', '{{.State.Running}}', name]);
+      if (state.stdout.trim() !== 'true') throw new Error(`dockerd ended:\n${await log()}`);
+      return undefined;
+    });
+  const version = await booted();
+  const docker: DeviceEngine['docker'] = (args, env) =>
+    run('docker', ['-H', host, ...args], {
+      env: { ...process.env, PATH: PATH_WITH_SBIN, LC_ALL: 'C', ...env },
+    });
+  const restart = async (): Promise<void> => {
+    await engine.mustDocker(['stop', '--time', '20', name]);
+    await engine.mustDocker(['start', name]);
+    await booted();
+  };
+  const pid = async (): Promise<number> =>
+    Number(await engine.mustDocker(['inspect', '-f', '{{.State.Pid}}', name]));
   const stop = async (): Promise<void> => {
     await stopContainer();
     await unmount(partition);
   };
   return {
-    ...{ version, docker, log, partition, stop },
+    ...{ version, docker, restart, pid, log, partition, stop },
     images: async () => {
       const list = ['images', '--format', '{{.Repository}}:{{.Tag}}'];
       const names = (await must('docker', ['-H', host, ...list]))

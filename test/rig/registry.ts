@@ -27,6 +27,8 @@ export interface RegistryOptions {
   readonly clientCertificates?: boolean;
   /** Storage that outlives the registry, or that several share; default its own. */
   readonly storage?: string;
+  /** Listens on the loopback of this process's network, where that is another one. */
+  readonly networkOf?: number;
 }
 
 /** Debian's docker-registry on loopback, over a storage directory of its own. */
@@ -89,7 +91,14 @@ export async function startRegistry(
   const accessLog = join(dir, 'access.log');
   const ownLog = join(dir, 'registry.log');
   const outputs = [openSync(accessLog, 'a'), openSync(ownLog, 'a')] as const;
-  const daemon = startDaemon('docker-registry', ['serve', configFile], {
+  const serve: [string, ...string[]] = ['docker-registry', 'serve', configFile];
+  const [program, ...args]: [string, ...string[]] =
+    options.networkOf === undefined
+      ? serve
+      : ['nsenter', `--net=/proc/${options.networkOf}/ns/net`, '--', ...serve];
+  const daemon = startDaemon(program, args, {
+    // Only root enters other networks.
+    root: options.networkOf !== undefined,
     stdio: ['ignore', ...outputs],
     env: { OTEL_TRACES_EXPORTER: 'none' },
   });
