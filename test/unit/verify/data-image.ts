@@ -34,8 +34,11 @@ export const DATA_ROOT = 'docker';
 export const LABEL = 'test-data';
 const PATHS = containerdPaths(DATA_ROOT, 'daemon');
 
-/** Two images on one base, one of them of another platform and with an index, and two extra files. */
-export function draftImage(): Draft {
+/**
+ * Two images on one base, one of them of another platform and with an index, and two extra files. With `twin` a third
+ * one of the layers of the first, whose config has no label for them: as dockerd leaves it.
+ */
+export function draftImage(options: { readonly twin?: boolean } = {}): Draft {
   const disk: Draft['disk'] = new Map();
   const moby: MutableTree = {};
   const own: MutableTree = {};
@@ -70,14 +73,20 @@ export function draftImage(): Draft {
       disk.set(`${PATHS.snapshots}/${id}/fs/file`, { bytes: Buffer.from('x'), mode: 0o644 });
     });
   };
-  const image = (name: string, names: string[], layers: string[], withIndex: boolean): void => {
+  const image = (
+    name: string,
+    names: string[],
+    layers: string[],
+    withIndex: boolean,
+    labelled = true,
+  ): void => {
     const diffIds = layers.map((layer) => digestOf(`unpacked ${layer}`));
     const chain = chainIds(diffIds);
     const top = chain.at(-1);
     const config = add(
       JSON.stringify({ name, rootfs: { type: 'layers', diff_ids: diffIds } }),
       'application/vnd.oci.image.config.v1+json',
-      top === undefined ? {} : { 'containerd.io/gc.ref.snapshot.overlayfs': top },
+      top === undefined || !labelled ? {} : { 'containerd.io/gc.ref.snapshot.overlayfs': top },
     );
     const stored = layers.map((layer) => add(layer, 'application/vnd.oci.image.layer.v1.tar'));
     const manifest = add(
@@ -118,6 +127,7 @@ export function draftImage(): Draft {
   };
   image('one', ['example.org/one:1', 'example.org/one:latest'], ['base', 'one'], false);
   image('two', ['example.org/two:2'], ['base', 'two', 'two'], true);
+  if (options.twin === true) image('twin', ['example.org/twin:1'], ['base', 'one'], false, false);
   const files: Record<string, FilePin> = {};
   for (const [path, text, mode] of [
     ['extra/deep/file', 'text', '0640'],

@@ -426,6 +426,25 @@ describe('verifyDataImage', () => {
     }
   });
 
+  it('takes layers for kept that another image of the same keeps, and only then', async () => {
+    for (const isKept of [true, false]) {
+      const draft = draftImage({ twin: true });
+      if (!isKept) remove(bucket(blobs(draft), one(draft).config.digest), 'labels');
+      const { image, remove: clear } = writeDraft(draft);
+      try {
+        const expected = { dataRoot: DATA_ROOT, label: LABEL, pins: draft.pins };
+        const findings = findingsOf(await verifyDataImage(image, expected, watch().context));
+        const wanted = ['one', 'twin'].map(
+          (name) =>
+            `image ${name}: containerd may collect its snapshots: its config's label is missing`,
+        );
+        assert.deepEqual(findings, isKept ? [] : wanted);
+      } finally {
+        clear();
+      }
+    }
+  });
+
   it('tells a wrong label, no data root, and a file that is no image', async () => {
     const draft = draftImage();
     const { image, remove: clean } = writeDraft(draft);
