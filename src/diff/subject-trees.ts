@@ -12,6 +12,9 @@ import { Stopped } from '../trees/stopped.ts';
 import type { TreeNode } from '../trees/tree-node.ts';
 import { isPackageDatabase } from './package-databases.ts';
 
+/** Linux mounts no overlay of more (fs/overlayfs/params.h, `OVL_MAX_STACK`). */
+const MOST_LAYERS = 500;
+
 /** Layers that both sides have are unpacked once, and forgotten when the last image that needs them is done. */
 export class LayerCache {
   readonly #uses = new Map<string, number>();
@@ -64,6 +67,8 @@ export async function treeOf(
   cache: LayerCache,
   signal: AbortSignal,
 ): Promise<MergedNode | undefined> {
+  if (image.layers.length > MOST_LAYERS)
+    throw broken(subject, image, `it has ${image.layers.length} layers, more than ${MOST_LAYERS}`);
   const roots: TreeNode[] = [];
   for (const [i, layer] of image.layers.entries())
     roots.push(
@@ -84,15 +89,14 @@ async function unpackedTree(
 }
 
 async function packedTree(
-  { blobs, contents }: Subject,
+  subject: Subject,
   image: ContentImage,
   layer: ContentLayer,
   isBase: boolean,
 ): Promise<TreeNode> {
+  const { blobs } = subject;
   const key = parseDigest(layer.digest ?? layer.diffId);
-  const what = `${contents.source}: ${image.names[0] ?? image.config ?? ''}`;
-  const bad = (detail: string): Stopped =>
-    new Stopped({ reason: 'source-bad', problem: 'broken', what, detail });
+  const bad = (detail: string): Stopped => broken(subject, image, detail);
   if (blobs === undefined || key === undefined || blobs.size(key) === undefined)
     throw bad(`layer ${key ?? layer.chainId ?? ''} is missing`);
   try {
@@ -104,6 +108,11 @@ async function packedTree(
     if (error instanceof LayerRefused) throw bad(`layer ${key}: ${error.message}`);
     throw error;
   }
+}
+
+function broken({ contents }: Subject, image: ContentImage, detail: string): Stopped {
+  const what = `${contents.source}: ${image.names[0] ?? image.config ?? ''}`;
+  return new Stopped({ reason: 'source-bad', problem: 'broken', what, detail });
 }
 
 /** A base is unpacked otherwise than what lies on something. */

@@ -1,5 +1,4 @@
 import type { Place } from '../ext4/partition.ts';
-import { listAt } from '../ext4/reader/at-path.ts';
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
 import { openImage } from '../ext4/reader/open-image.ts';
 import type { Result } from '../model/result.ts';
@@ -11,7 +10,9 @@ import type { FoundRoot } from './find-data-root.ts';
 import { findDataRoot } from './find-data-root.ts';
 import type { Overlay2Content } from './overlay2-content.ts';
 import { layerDirectory, readOverlay2 } from './overlay2-content.ts';
-import { need, untilStopped } from '../trees/stopped.ts';
+import { imageTreeAt } from '../trees/image-tree.ts';
+import { untilStopped } from '../trees/stopped.ts';
+import type { TreeNode } from '../trees/tree-node.ts';
 
 export interface DataImageOptions {
   /** In a disk image; default: the whole file is the partition. */
@@ -72,7 +73,7 @@ async function readDataImage(
   const overlay2 =
     root?.store === 'overlay2' ? await readOverlay2(reader, root.dataRoot, signal) : undefined;
   const files: ContentFile[] = [];
-  await listFiles(reader, '', root?.dataRoot, files);
+  await listFiles(await imageTreeAt(reader, '/', signal), '', root?.dataRoot, files);
   const contents: Contents = {
     kind: 'data image',
     source,
@@ -130,18 +131,22 @@ async function engineOf(
 
 /** Everything that is no directory, outside the data root. */
 async function listFiles(
-  reader: ImageReader,
-  directory: string,
+  directory: TreeNode | undefined,
+  above: string,
   dataRoot: string | undefined,
   into: ContentFile[],
 ): Promise<void> {
-  if (dataRoot === '') return;
-  const entries = need(await listAt(reader, `/${directory}`), reader.path);
-  entries.sort((a, b) => a.bytes.compare(b.bytes));
-  for (const { name, type, mode, size } of entries) {
-    const path = directory === '' ? name : `${directory}/${name}`;
+  if (directory === undefined || dataRoot === '') return;
+  for (const [latin1, node] of await directory.children()) {
+    const name = Buffer.from(latin1, 'latin1').toString('utf8');
+    const path = above === '' ? name : `${above}/${name}`;
     if (path === dataRoot || path === 'lost+found') continue;
-    if (type === 'directory') await listFiles(reader, path, dataRoot, into);
-    else into.push({ path, size, mode: mode.toString(8).padStart(4, '0') });
+    if (node.type === 'directory') await listFiles(node, path, dataRoot, into);
+    else
+      into.push({ path, size: await sizeOf(node), mode: node.mode.toString(8).padStart(4, '0') });
   }
+}
+
+async function sizeOf(node: TreeNode): Promise<number> {
+  return node.type === 'symlink' ? (await node.target()).length : node.size;
 }

@@ -75,12 +75,28 @@ export function platformIn(config: Uint8Array): string | undefined {
 class ImageContent {
   readonly #blobs: Blobs;
   readonly #unpacked = new Map<Digest, number | undefined>();
+  /** Undefined while it is being read: blobs need not be what their digests say, so that an index may list itself. */
+  readonly #known = new Map<Digest, readonly ContentImage[] | undefined>();
 
   constructor(blobs: Blobs) {
     this.#blobs = blobs;
   }
 
-  async imagesAt(digest: Digest): Promise<ContentImage[]> {
+  /** Each digest is read once: indexes that list indexes twice over would else grow without end. */
+  async imagesAt(digest: Digest): Promise<readonly ContentImage[]> {
+    const known = this.#known.get(digest);
+    if (known !== undefined) return known;
+    if (this.#known.has(digest)) {
+      const problem = `its index ${digest} lists itself`;
+      return [{ names: [], layers: [], documents: 0, index: digest, problem }];
+    }
+    this.#known.set(digest, undefined);
+    const images = await this.#read(digest);
+    this.#known.set(digest, images);
+    return images;
+  }
+
+  async #read(digest: Digest): Promise<ContentImage[]> {
     const bytes = await readDocument(this.#blobs, digest);
     const bare = { names: [], layers: [], documents: 0 };
     if (bytes === undefined)
@@ -89,15 +105,17 @@ class ImageContent {
     if (parts === undefined)
       return [{ ...bare, manifest: digest, problem: `${digest} is no manifest and no index` }];
     if (parts.kind === 'manifest') return [await this.#image(digest, bytes.length, parts)];
-    const images: ContentImage[] = [];
+    const images = new Map<Digest, ContentImage>();
     const statements = attestationsIn(bytes);
-    for (const { digest: manifest } of parts.parts) {
-      if (statements.has(manifest) || this.#blobs.size(manifest) === undefined) continue;
-      for (const image of await this.imagesAt(manifest))
-        images.push({ ...image, index: digest, documents: image.documents + bytes.length });
+    for (const { digest: part } of parts.parts) {
+      if (statements.has(part) || this.#blobs.size(part) === undefined) continue;
+      for (const image of await this.imagesAt(part)) {
+        const documents = image.documents + bytes.length;
+        images.set(image.manifest ?? part, { ...image, index: digest, documents });
+      }
     }
-    return images.length > 0
-      ? images
+    return images.size > 0
+      ? [...images.values()]
       : [{ ...bare, index: digest, problem: `no image of its index ${digest} is there` }];
   }
 

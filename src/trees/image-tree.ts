@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
 import type { Inode } from '../ext4/reader/inode.ts';
 import { interruption } from '../model/file-failure.ts';
+import { MetDirectories } from './met-directories.ts';
 import { need, Stopped } from './stopped.ts';
 import type { TreeNode } from './tree-node.ts';
+import { displayName } from './tree-node.ts';
 
 /** The tree below an inode of a file system image: a snapshot's `fs`, or all of it. */
 export class ImageNode implements TreeNode {
@@ -20,12 +22,24 @@ export class ImageNode implements TreeNode {
   readonly #reader: ImageReader;
   readonly #inode: Inode;
   readonly #signal: AbortSignal;
+  /** Of the whole tree. */
+  readonly #met: MetDirectories;
+  readonly #depth: number;
 
-  constructor(reader: ImageReader, inode: Inode, signal: AbortSignal, layer?: string) {
+  /** `within` is absent for the root of a tree. */
+  constructor(
+    reader: ImageReader,
+    inode: Inode,
+    signal: AbortSignal,
+    layer?: string,
+    within?: { readonly met: MetDirectories; readonly depth: number },
+  ) {
     this.#reader = reader;
     this.layer = layer;
     this.#inode = inode;
     this.#signal = signal;
+    this.#met = within?.met ?? new MetDirectories(reader.path, inode.number);
+    this.#depth = within?.depth ?? 0;
     const { type, mode, uid, gid, size, mtime, links, device } = inode;
     this.type = type;
     this.mode = mode;
@@ -46,10 +60,17 @@ export class ImageNode implements TreeNode {
       listed.push({ name: name.toString('latin1'), inode });
     }
     listed.sort((a, b) => (a.name < b.name ? -1 : 1));
+    const twice = listed.find(({ name }, i) => listed[i + 1]?.name === name);
+    if (twice !== undefined)
+      throw this.#met.damaged(
+        `directory inode ${this.#inode.number} has the name ${displayName(twice.name)} twice`,
+      );
+    const within = { met: this.#met, depth: this.#depth + 1 };
     const children: [string, TreeNode][] = [];
     for (const { name, inode } of listed) {
       const found = need(await this.#reader.inode(inode));
-      children.push([name, new ImageNode(this.#reader, found, this.#signal, this.layer)]);
+      if (found.type === 'directory') this.#met.meet(inode, this.#inode.number, name, within.depth);
+      children.push([name, new ImageNode(this.#reader, found, this.#signal, this.layer, within)]);
     }
     return children;
   }

@@ -4,6 +4,8 @@ import type { Inspection } from './inspection.ts';
 
 /** What mke2fs makes. */
 const LOST_AND_FOUND = 'lost+found';
+/** Linux takes none that is longer. */
+const LONGEST_PATH = 4096;
 
 /**
  * The pinned files have their bytes, modes and owner, and outside the data root there is nothing but them and
@@ -111,12 +113,13 @@ export async function checkLeftovers(
 ): Promise<void> {
   const kept = new Set(keep);
   const above = new Set([...kept].flatMap(parentsOf));
+  const met = new Set<number>();
   const visit = async (directory: string): Promise<void> => {
     for (const entry of (await inspection.list(`/${directory}`, directory)) ?? []) {
       const path = `${directory}/${entry.name}`;
       if (kept.has(path)) continue;
       if (above.has(path) && entry.type === 'directory') await visit(path);
-      else if (entry.type !== 'directory' || (await holdsFiles(inspection, path)))
+      else if (entry.type !== 'directory' || (await holdsFiles(inspection, path, met)))
         inspection.findExtra(
           `${path} is left over from the engine that filled the data root`,
           `${path} is the engine's`,
@@ -126,9 +129,25 @@ export async function checkLeftovers(
   await visit(dataRoot);
 }
 
-async function holdsFiles(inspection: Inspection, directory: string): Promise<boolean> {
-  for (const entry of (await inspection.list(`/${directory}`, directory)) ?? [])
-    if (entry.type !== 'directory' || (await holdsFiles(inspection, `${directory}/${entry.name}`)))
-      return true;
+/** `met` are the directories that were looked into: one that is met again, or lies too deep, is a finding. */
+async function holdsFiles(
+  inspection: Inspection,
+  directory: string,
+  met: Set<number>,
+): Promise<boolean> {
+  if (directory.length > LONGEST_PATH) {
+    inspection.find(`directories lie in each other for more than ${LONGEST_PATH} bytes of names`);
+    return false;
+  }
+  for (const entry of (await inspection.list(`/${directory}`, directory)) ?? []) {
+    if (entry.type !== 'directory') return true;
+    const path = `${directory}/${entry.name}`;
+    if (met.has(entry.number))
+      inspection.find(`${path} is a directory that has another name: inode ${entry.number}`);
+    else {
+      met.add(entry.number);
+      if (await holdsFiles(inspection, path, met)) return true;
+    }
+  }
   return false;
 }

@@ -67,6 +67,12 @@ export class Inspection {
     return this.#settle(owner, path, (reader) => readAt(reader, path, READ_LIMIT));
   }
 
+  /** Bytes of the file system; 0 where it can't be read. */
+  async size(): Promise<number> {
+    const facts = (await this.#open())?.facts;
+    return facts === undefined ? 0 : facts.blocks * facts.blockSize;
+  }
+
   /** Whether there is anything at that path; what can't be looked at is told of by who reads it. */
   async exists(path: string): Promise<boolean> {
     const reader = await this.#open();
