@@ -40,14 +40,14 @@ export interface ContainerdOptions {
 }
 
 export function containerdStorage(
-  { images, layers }: PlannedContent,
+  { images, layers, further }: PlannedContent,
   { dataRoot, layout, version, unpack, epoch }: ContainerdOptions,
 ): EngineStorage {
   const paths = containerdPaths(dataRoot, layout);
   const unpacked = unpack ? layers : [];
   const ids = new Map(unpacked.map((layer, i) => [layer, i + 1]));
   const bringers = new Map<Digest, PlannedLayer>();
-  for (const layer of layers)
+  for (const layer of [...layers, ...further])
     if (!bringers.has(layer.blob.digest)) bringers.set(layer.blob.digest, layer);
   const blobPath = (digest: Digest): string => `${paths.blobs}/${hexOf(digest)}`;
   const blobs = new Map<Digest, Descriptor>();

@@ -10,7 +10,7 @@ export const LANES = 2;
 export function dealLayers(layers: readonly PlannedLayer[]): readonly (readonly PlannedLayer[])[] {
   const lanes = Array.from({ length: LANES }, () => ({ layers: [] as PlannedLayer[], bytes: 0 }));
   const bySize = [...layers].sort(
-    (a, b) => b.blob.size - a.blob.size || (a.chainId < b.chainId ? -1 : 1),
+    (a, b) => b.blob.size - a.blob.size || (keyOf(a) < keyOf(b) ? -1 : 1),
   );
   for (const layer of bySize) {
     const shortest = lanes.reduce((least, lane) => (lane.bytes < least.bytes ? lane : least));
@@ -18,6 +18,11 @@ export function dealLayers(layers: readonly PlannedLayer[]): readonly (readonly 
     shortest.bytes += layer.blob.size + PER_LAYER;
   }
   return lanes.map((lane) => lane.layers);
+}
+
+/** Blobs of the same layer differ in their digests alone. */
+function keyOf({ chainId, blob }: PlannedLayer): string {
+  return `${chainId} ${blob.digest}`;
 }
 
 /** What a layer costs besides its bytes, in bytes. */

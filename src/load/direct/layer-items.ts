@@ -29,8 +29,10 @@ export interface Item {
 /** What becomes of a layer. */
 export interface LayerWork {
   readonly layer: PlannedLayer;
-  /** Where its files go; undefined where they stay packed. */
+  /** Where its files go; undefined where they stay packed, or another blob brings them. */
   readonly root: string | undefined;
+  /** What it unpacks to is looked at, though it goes nowhere. */
+  readonly isChecked: boolean;
   /** Where its blob goes; undefined where that is another's work, or nobody's. */
   readonly blob: Entry | undefined;
   /** As containerd unpacks it, or as dockerd's own driver, which also wants to be able to give its archive back. */
@@ -70,6 +72,8 @@ export interface LayerContext {
   readonly signal: AbortSignal;
   /** What a layer has come to, once all of it is given out. */
   readonly written: (layer: PlannedLayer, written: Written) => void;
+  /** All that is to be had of a layer is taken, whatever becomes of it. */
+  readonly through: (layer: PlannedLayer) => void;
 }
 
 /** All that is to be written of the layers of a lane. Throws a `LayerFailure`, or `ForesightNeeded`. */
@@ -96,6 +100,7 @@ export async function* laneItems(
       if (job === undefined) throw new Error('a layer without a job');
       try {
         yield* layerItems(work, job, thread, context);
+        context.through(work.layer);
       } catch (error) {
         throw translate(error, work.layer, context.store);
       }
@@ -106,11 +111,11 @@ export async function* laneItems(
   }
 }
 
-function jobOf({ layer, root, blob }: LayerWork, store: Store): LayerJob {
+function jobOf({ layer, root, isChecked, blob }: LayerWork, store: Store): LayerJob {
   const { digest, size } = layer.blob;
   return {
     ...{ path: store.blobPath(digest), digest, size, diffId: layer.diffId },
-    ...{ copy: blob !== undefined, unpack: root !== undefined },
+    ...{ copy: blob !== undefined, unpack: root !== undefined || isChecked },
   };
 }
 
@@ -118,7 +123,7 @@ function jobOf({ layer, root, blob }: LayerWork, store: Store): LayerJob {
 const DIALECT = { dialect: 'go' } as const;
 
 async function* layerItems(
-  { layer, root, blob, by, isForeseen }: LayerWork,
+  { layer, root, isChecked, blob, by, isForeseen }: LayerWork,
   job: LayerJob,
   thread: LayerThread,
   { time, written }: LayerContext,
@@ -128,7 +133,10 @@ async function* layerItems(
     ? new ForeseenLayer(await foresee(readTar(thread.layer(job), DIALECT), options))
     : undefined;
   if (blob !== undefined) yield { entry: blob, content: thread.blob(job), bytes: job.size, layer };
-  if (root === undefined) return;
+  if (root === undefined) {
+    if (isChecked) await drain(thread.layer(job));
+    return;
+  }
   const applier = foreseen ?? new LayerApplier(options);
   const place = { layer, prefix: Buffer.from(root).toString('latin1') };
   const split = by === 'graph driver' ? new SplitArchive() : undefined;
@@ -155,6 +163,11 @@ async function* layerItems(
     ...closeLayer(applier.tree),
     ...(tarSplit === undefined ? {} : { tarSplit }),
   });
+}
+
+async function drain(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  while ((await iterator.next()).done !== true);
 }
 
 /** What directories have from lower layers: once all of these are written. From the base up. */

@@ -20,6 +20,8 @@ export interface PlannedLayer {
   readonly blob: Descriptor;
   /** Whose it is, for messages: the first image in the order of names. */
   readonly image: string;
+  /** Where this is the same layer, packed otherwise by another image: the one that is unpacked. */
+  readonly furtherOf?: PlannedLayer;
 }
 
 /** A pinned image with what its documents say. */
@@ -44,6 +46,8 @@ export interface PlannedContent {
   readonly images: readonly PlannedImage[];
   /** Each once, parents before children. */
   readonly layers: readonly PlannedLayer[];
+  /** Further blobs of what layers unpack to: kept beside theirs, and not unpacked again. */
+  readonly further: readonly PlannedLayer[];
 }
 
 /** Reads the small documents of all images; everything is decided by them. Fails with `blob-bad` and `pin-contradicted`. */
@@ -56,7 +60,25 @@ export async function planContent(pins: TargetPins, store: Store): Promise<Resul
     if (!image.ok) return image;
     images.push(image.value);
   }
-  return ok({ images, layers: [...layers.values()] });
+  return ok({ images, layers: [...layers.values()], further: furtherBlobs(images, layers) });
+}
+
+/** An image's blob may be packed otherwise than that of the image which has the same layer first. */
+function furtherBlobs(
+  images: readonly PlannedImage[],
+  layers: ReadonlyMap<Digest, PlannedLayer>,
+): PlannedLayer[] {
+  const keyOf = ({ digest }: Descriptor, diffId: Digest): string => `${digest} ${diffId}`;
+  const known = new Set([...layers.values()].map(({ blob, diffId }) => keyOf(blob, diffId)));
+  const further: PlannedLayer[] = [];
+  for (const { name, pin, layers: own } of images)
+    for (const [i, layer] of own.entries()) {
+      const blob = pin.layers[i];
+      if (blob === undefined || known.has(keyOf(blob, layer.diffId))) continue;
+      known.add(keyOf(blob, layer.diffId));
+      further.push({ ...layer, blob, image: name, furtherOf: layer });
+    }
+  return further;
 }
 
 async function planImage(

@@ -50,12 +50,14 @@ export async function writeDataRoot(
   context: Context,
 ): Promise<Result<void>> {
   const foreseen = new Set<PlannedLayer>();
+  // What is begun anew is not told of again.
+  const progress = new Progress(root.content, context);
   for (;;) {
     const sink = await open();
     if (!sink.ok) return sink;
     let isFinished = false;
     try {
-      const written = await writeOnce(root, sink.value, foreseen, context);
+      const written = await writeOnce(root, sink.value, { foreseen, progress }, context);
       if (!written.ok) return written;
       if (context.signal.aborted) return fail(interruption(context.signal));
       const finished = await sink.value.finish();
@@ -78,7 +80,7 @@ export async function writeDataRoot(
 async function writeOnce(
   { request, content, storage, epoch }: DataRoot,
   sink: Sink,
-  foreseen: ReadonlySet<PlannedLayer>,
+  { foreseen, progress }: { foreseen: ReadonlySet<PlannedLayer>; progress: Progress },
   context: Context,
 ): Promise<Result<void>> {
   const time: Timestamp = { seconds: epoch, nanoseconds: 0 };
@@ -95,20 +97,22 @@ async function writeOnce(
   const before = await store(storage.before());
   if (!before.ok) return before;
 
-  const progress = new Progress(content, context);
   const written = new Map<PlannedLayer, Written>();
   const work = (layer: PlannedLayer): LayerWork => ({
     layer,
-    root: storage.rootOf(layer),
+    root: layer.furtherOf === undefined ? storage.rootOf(layer) : undefined,
+    isChecked: layer.furtherOf !== undefined && storage.rootOf(layer.furtherOf) !== undefined,
     blob: blobEntry(layer, storage, time),
     by: storage.by,
     isForeseen: foreseen.has(layer),
   });
-  const lanes = dealLayers(content.layers).map((layers) =>
+  const lanes = dealLayers([...content.layers, ...content.further]).map((layers) =>
     laneItems(layers.map(work), {
       ...{ store: request.store, time, signal },
       written: (layer, as) => {
         written.set(layer, as);
+      },
+      through: (layer) => {
         progress.isThrough(layer);
       },
     }),
@@ -197,27 +201,34 @@ function addItem(sink: Sink, item: StorageItem, mtime: Timestamp): Promise<Resul
   }
 }
 
-/** Tells of each image as its last layer is through. */
+/** Tells of each image once, as the last of its layers and blobs is through. */
 class Progress {
   readonly #start = Date.now();
   readonly #context: Context;
-  readonly #images: { readonly name: string; readonly layers: Set<PlannedLayer>; bytes: number }[];
+  readonly #images: { readonly name: string; readonly open: Set<string>; bytes: number }[];
 
   constructor({ images }: PlannedContent, context: Context) {
     this.#context = context;
     this.#images = images.map(({ name, layers, pin }) => ({
       name,
-      layers: new Set(layers),
+      open: new Set([
+        ...layers.map(({ chainId }) => `layer ${chainId}`),
+        ...pin.layers.map(({ digest }) => `blob ${digest}`),
+      ]),
       bytes: pin.layers.reduce((sum, { size }) => sum + size, 0),
     }));
   }
 
-  isThrough(layer: PlannedLayer): void {
-    for (const { name, layers, bytes } of this.#images)
-      if (layers.delete(layer) && layers.size === 0)
+  isThrough({ chainId, blob, furtherOf }: PlannedLayer): void {
+    for (const { name, open, bytes } of this.#images) {
+      if (open.size === 0) continue;
+      open.delete(`blob ${blob.digest}`);
+      if (furtherOf === undefined) open.delete(`layer ${chainId}`);
+      if (open.size === 0)
         this.#context.report({
           ...{ type: 'loaded', image: name, bytes },
           elapsed: Date.now() - this.#start,
         });
+    }
   }
 }
