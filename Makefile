@@ -13,13 +13,15 @@ TSX := node --import tsx
 INSTALLED := node_modules/.package-lock.json
 SOURCES := $(shell find src schema -type f)
 
-.PHONY: help demo test soak bench build lint format clean setup-build setup-demo setup-test
+.PHONY: help demo test soak conformance bench build lint format clean setup-build setup-demo setup-test
 
 help:
 	@echo 'make demo     from a sample bundle to a verified data image, and boots it'
 	@echo '              BUNDLE=bundle.yaml PLATFORM=linux/arm64 MACHINE=… take your own'
 	@echo 'make test     all checks and tests; installs what this machine lacks'
 	@echo 'make soak     the same with the full counts of rounds, cases and mutations'
+	@echo 'make conformance'
+	@echo '              real engines judge what the loaders write; ENGINE_IMAGE=… takes yours: docs/direct.md'
 	@echo 'make bench    what fetching and building cost, against the usual ways: docs/benchmarks.md'
 	@echo 'make build    dist/stowage.mjs'
 	@echo 'make lint     the linter, the formatter, the types'
@@ -38,6 +40,12 @@ test: setup-test
 
 soak: export STOWAGE_SOAK = 1
 soak: test
+
+conformance: export STOWAGE_SOAK = 1
+conformance: export STOWAGE_TEST_ENGINE_IMAGE = $(ENGINE_IMAGE)
+conformance: setup-test
+	@$(MAKE) --no-print-directory build
+	@$(TSX) test/run.ts test/conformance/loaders.test.ts
 
 bench: setup-test
 	@$(MAKE) --no-print-directory build

@@ -34,6 +34,8 @@ export interface ContainerdImage {
   readonly name: string;
   /** A manifest or an index. */
   readonly target: Descriptor;
+  /** Of the target; default none. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 export interface ContainerdSnapshot {
@@ -145,7 +147,7 @@ function metaTree(content: ContainerdContent, snapshots: readonly NumberedSnapsh
           bucket(
             content.blobs.map(({ digest, size, labels }) => [
               digest,
-              bucket([...dates, ['size', varint(size)], ...labelsEntry(labels)]),
+              bucket([...dates, ['size', varint(size)], ...recordEntry('labels', labels)]),
             ]),
           ),
         ],
@@ -154,9 +156,10 @@ function metaTree(content: ContainerdContent, snapshots: readonly NumberedSnapsh
     [
       'images',
       bucket(
-        content.images.map(({ name, target }) => [
+        content.images.map(({ name, target, annotations }) => [
           name,
           bucket([
+            ...recordEntry('annotations', annotations ?? {}),
             ...dates,
             [
               'target',
@@ -248,9 +251,9 @@ function optional(key: string, value: string | undefined): BoltTreeEntry[] {
   return value === undefined ? [] : [[key, value]];
 }
 
-function labelsEntry(labels: Readonly<Record<string, string>>): BoltTreeEntry[] {
-  const entries = Object.entries(labels);
-  return entries.length === 0 ? [] : [['labels', bucket(entries)]];
+function recordEntry(key: string, record: Readonly<Record<string, string>>): BoltTreeEntry[] {
+  const entries = Object.entries(record);
+  return entries.length === 0 ? [] : [[key, bucket(entries)]];
 }
 
 function datesOf(time: ContainerdContent['time']): BoltTreeEntry[] {

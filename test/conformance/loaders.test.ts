@@ -74,7 +74,10 @@ for (const judge of judges())
       }
       const dind = await judge.dind(fixture, owner);
       const abilities = abilitiesOf(dind.version);
-      if (store === 'containerd' && !abilities.containerd) return;
+      if (store === 'containerd' && !abilities.containerd) {
+        t.diagnostic(`Docker ${dind.version} has no such store`);
+        return;
+      }
       const samples = await makeSamples(machinePlatform(), dind.busybox, abilities);
       for (const { name, published } of [...samples.baked, samples.loaded, samples.pulled])
         await push(fixture.registry, `test/${name}:1`, published);
@@ -84,7 +87,15 @@ for (const judge of judges())
         const own = join(directory, `by-${name}`);
         mkdirSync(own);
         const { storage } = fixture.registry;
-        const common = { owner: t, store, samples, archive, registryStorage: storage };
+        const leaksExports = abilities.leaksExports && store === 'overlay2';
+        const common = {
+          owner: t,
+          store,
+          samples,
+          archive,
+          registryStorage: storage,
+          leaksExports,
+        };
         const observed = await observe({ ...common, device, directory: own });
         await device.stop();
         return observed;

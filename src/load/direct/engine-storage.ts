@@ -121,13 +121,21 @@ export function containerdStorage(
   };
 }
 
+/** With the annotations that dockerd leaves on what it loads from an archive, as `image inspect` shows them. */
 function namesOf(images: PlannedContent['images']): ContainerdImage[] {
   const targets = new Map<string, Descriptor>();
   for (const { pin } of images)
     for (const name of pin.names) targets.set(name, pin.keptIndex ?? pin.manifest);
   return [...targets]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, target]) => ({ name, target }));
+    .map(([name, target]) => ({
+      name,
+      target,
+      annotations: {
+        'io.containerd.image.name': name,
+        'org.opencontainers.image.ref.name': name,
+      },
+    }));
 }
 
 export function overlay2Storage(

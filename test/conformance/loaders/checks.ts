@@ -67,21 +67,16 @@ async function inspected(subject: Subject): Promise<unknown> {
 }
 
 interface Inspected {
-  readonly Descriptor?: { readonly annotations?: unknown };
   readonly RootFS: { readonly Layers: readonly string[] };
   readonly Metadata?: { readonly LastTagTime?: string };
   readonly GraphDriver?: { readonly Name: string; readonly Data: unknown };
 }
 
-/**
- * LastTagTime is that of loading; overlay2's directories have names at random; the annotations are those of the
- * archive that the image came in, if in one.
- */
+/** LastTagTime is that of loading; overlay2's directories have names at random. */
 function withoutChance(one: Inspected): unknown {
-  const { Metadata, GraphDriver, Descriptor, ...rest } = one;
+  const { Metadata, GraphDriver, ...rest } = one;
   return {
     ...rest,
-    Descriptor: { ...Descriptor, annotations: '-' },
     Metadata: { ...Metadata, LastTagTime: Metadata?.LastTagTime === undefined ? 'none' : 'some' },
     GraphDriver: GraphDriver?.Name,
   };
@@ -151,27 +146,30 @@ async function restarted(subject: Subject): Promise<unknown> {
 }
 
 /**
- * Byte for byte what an engine saves that loaded the images itself. overlay2 has the time of saving in it, and several
- * images come in any order.
+ * Byte for byte what an engine saves that loaded the images itself. With overlay2 the archive has times of saving in it,
+ * and of several images any may hold a layer that others link to.
  */
 async function saved(subject: Subject): Promise<unknown> {
-  const { baked } = subject.samples;
+  const { samples, store, directory } = subject;
   const archives: Record<string, unknown> = {};
-  const file = join(subject.directory, 'saved.tar');
-  const save = async (key: string, names: readonly string[]): Promise<void> => {
-    await docker(subject, ['save', '-o', file, ...names]);
-    const members = tarLines(file, { times: true });
-    const isExact = key !== 'all' && subject.store === 'containerd';
-    archives[key] = isExact
-      ? [createHash('sha256').update(readFileSync(file)).digest('hex'), ...members]
-      : members
-          .filter((line) => key !== 'all' || !/^\{"name":"(?:manifest|index)\.json"/.test(line))
-          .map((line) => line.replace(/^(\{"name":"[^"]*\/".*"mtime":)\d+/, '$1'));
+  const file = join(directory, 'saved.tar');
+  for (const { name, names } of samples.baked) {
+    await docker(subject, ['save', '-o', file, names[0]]);
+    archives[name] =
+      store === 'containerd'
+        ? [
+            createHash('sha256').update(readFileSync(file)).digest('hex'),
+            ...tarLines(file, { times: true }),
+          ]
+        : tarLines(file, { times: false });
     rmSync(file);
-  };
-  for (const { name, names } of baked) await save(name, [names[0]]);
-  const all = baked.flatMap(({ names }) => names);
-  await save('all', all);
+  }
+  const all = samples.baked.flatMap(({ names }) => names);
+  await docker(subject, ['save', '-o', file, ...all]);
+  archives['all of them'] = tarLines(file, { times: false }).map(
+    (line) => (JSON.parse(line) as { name: string }).name,
+  );
+  rmSync(file);
   return archives;
 }
 
@@ -273,7 +271,7 @@ async function removed(subject: Subject): Promise<unknown> {
     left = left.filter((one) => !gone.includes(one));
     stages.push(await assertKept(subject, left));
   }
-  assert.deepEqual(stages.at(-1), { blobs: [], layers: [], directories: 0 });
+  assert.deepEqual(stages.at(-1)?.blobs, []);
   return stages;
 }
 

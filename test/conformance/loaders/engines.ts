@@ -24,7 +24,7 @@ const RELEASES: readonly (readonly [Release, readonly EngineStore[]])[] = [
 
 /** `make conformance ENGINE_IMAGE=…` names one instead. */
 export function judges(): readonly Judge[] {
-  const given = process.env['STOWAGE_ENGINE_IMAGE'] ?? '';
+  const given = process.env['STOWAGE_TEST_ENGINE_IMAGE'] ?? '';
   if (given !== '')
     return [
       {
@@ -40,13 +40,17 @@ export function judges(): readonly Judge[] {
   }));
 }
 
-/** Of a version like 28.5.2. */
-export function abilitiesOf(version: string): {
+export interface Abilities {
   readonly zstd: boolean;
   readonly containerd: boolean;
-} {
+  /** With overlay2 a container's layers stay when it was exported before it was removed. */
+  readonly leaksExports: boolean;
+}
+
+/** Of a version like 28.5.2. */
+export function abilitiesOf(version: string): Abilities {
   const major = Number(version.split('.')[0]);
-  return { zstd: major >= 23, containerd: major >= 24 };
+  return { zstd: major >= 23, containerd: major >= 24, leaksExports: version.startsWith('26.1.') };
 }
 
 /**
