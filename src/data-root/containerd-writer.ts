@@ -84,7 +84,9 @@ export function contentLabels(
     image.layers.forEach((layer, i) => {
       label(manifest, `containerd.io/gc.ref.content.l.${i}`, layer);
       const diffId = image.diffIds[i];
-      if (diffId !== undefined) label(layer, 'containerd.io/uncompressed', diffId);
+      // Who unpacks it finds out, and notes it.
+      if (unpacked !== undefined && diffId !== undefined)
+        label(layer, 'containerd.io/uncompressed', diffId);
     });
     if (unpacked === undefined) labels.set(config, labels.get(config) ?? {});
     else label(config, `containerd.io/gc.ref.snapshot.${SNAPSHOTTER}`, unpacked);

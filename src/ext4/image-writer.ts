@@ -46,6 +46,8 @@ export interface ImageOptions {
   readonly inodeSize?: 128 | 256 | 512 | 1024;
   /** Least number of inodes; there are always those in use and one for each 16 KiB of free space. */
   readonly inodes?: number;
+  /** Least number of inodes of each group, and so of those that growing adds: also where a group is not whole. */
+  readonly inodesPerGroup?: number;
   /** Parts of all blocks kept for root. Default: 0.05, as mke2fs. */
   readonly reserved?: number;
   /** Bytes of the journal, 1024 blocks at least; 0 for none. Default: as mke2fs chooses for the size, at most 64 MiB. */

@@ -195,9 +195,9 @@ function countFree(
   return free;
 }
 
-/** One for each 16 KiB of all, or those in use and one for each 16 KiB of what is free. */
+/** One for each 16 KiB of all, or those in use and one for each 16 KiB of what is free, or what is asked for. */
 function inodesPerGroup(
-  { geometry, inodeSize, inodes: least }: Settings,
+  { geometry, inodeSize, inodes: least, inodesPerGroup: inEach }: Settings,
   before: BlockAllocator,
   used: number,
   blocks: number,
@@ -209,7 +209,8 @@ function inodesPerGroup(
   const groups = geometry.groupsIn(blocks);
   // The first has those that are reserved, and a bitmap is of whole bytes.
   const step = Math.max(inBlock, 8);
-  const inodes = Math.max(Math.ceil(Math.ceil(wanted / groups) / step) * step, 16);
+  const each = Math.max(Math.ceil(wanted / groups), inEach);
+  const inodes = Math.max(Math.ceil(each / step) * step, 16);
   if (inodes > blockSize * 8) return undefined;
   return { inodes, blocks: inodes / inBlock };
 }

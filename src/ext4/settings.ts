@@ -23,6 +23,8 @@ export interface Settings {
   readonly extraInodeSize: number;
   /** At least so many. */
   readonly inodes: number;
+  /** Likewise, of each group. */
+  readonly inodesPerGroup: number;
   /** Parts of all blocks. */
   readonly reserved: number;
   /** Bytes. */
@@ -58,7 +60,8 @@ const LATEST_EPOCH = 2 ** 40 - 1;
 /** Fails with `invalid-option`. */
 export function settle(options: ImageOptions): Result<Settings> {
   const { label = '', size = 'auto', blockSize = 4096, inodeSize = 256 } = options;
-  const { reserved = 0.05, journal, inodes = 0, growTo, headroom = { bytes: 0 } } = options;
+  const { reserved = 0.05, journal, growTo, headroom = { bytes: 0 } } = options;
+  const { inodes = 0, inodesPerGroup = 0 } = options;
   const preset = PRESETS[options.features ?? 'default'] as readonly Feature[] | undefined;
   const uuid = parseUuid(options.uuid);
   const hashSeed = parseUuid(options.hashSeed);
@@ -79,6 +82,8 @@ export function settle(options: ImageOptions): Result<Settings> {
   if (preset === undefined)
     return refuse('features', String(options.features), Object.keys(PRESETS).join(', '));
   if (!isWhole(inodes, MOST_BLOCKS)) return refuse('inodes', inodes, 'a number below 2^32');
+  if (!isWhole(inodesPerGroup, blockSize * 8))
+    return refuse('inodesPerGroup', inodesPerGroup, `a number up to ${blockSize * 8}`);
   if (!(reserved >= 0 && reserved <= 0.5))
     return refuse('reserved', reserved, 'a ratio from 0 to 0.5');
   if (journal !== undefined && !isJournal(journal, blockSize))
@@ -101,6 +106,7 @@ export function settle(options: ImageOptions): Result<Settings> {
     inodeSize,
     extraInodeSize: inodeSize > OLD_INODE ? EXTRA_FIELDS : 0,
     inodes,
+    inodesPerGroup,
     reserved,
     journal: journal ?? 'auto',
     checksumSeed: crc32c(0xffffffff, uuid),

@@ -106,8 +106,18 @@ export async function build(
     }
     const reaped = loader.reap(work, context);
     const run = { request, options, loader, context, fingerprint, lock: lock.value, reaped };
-    const [built] = await Promise.all([buildLocked(run, decision, publish, work), reaped]);
-    return built;
+    const building = buildLocked(run, decision, publish, work);
+    // The locks are for both: neither is left to itself when the other ends in a bug.
+    const [built, leftovers] = await Promise.allSettled([building, reaped]);
+    if (built.status === 'rejected') throw built.reason;
+    if (leftovers.status === 'rejected') throw leftovers.reason;
+    if (built.value.ok && !leftovers.value.ok)
+      context.report({
+        type: 'undo-failed',
+        what: 'remove what a killed build left',
+        failure: leftovers.value.failure,
+      });
+    return built.value;
   } catch (error) {
     if (errorCode(error) === undefined) throw error;
     return fail(fileFailure(error, output, 'writing the data image'));
@@ -251,6 +261,8 @@ async function takeWay(
       await noteFinishedUse(request.store, finished);
       const copied = await copyImage(finished.path, work.image, context.signal);
       if (!copied.ok) return copied;
+      const synced = await copied.value.synced;
+      if (!synced.ok) return synced;
       if (await isStill(finished.path, finished.found)) return ok({ tools: finished.record.tools });
       return fail(changedMeanwhile(finished.path));
     }

@@ -38,11 +38,14 @@ export async function updateImage(
       files: pick(request.pins.files, changes.files.write),
     },
   };
+  let synced: Promise<Result<void>> | undefined;
   const copy = async (): Promise<Result<void>> => {
     context.report({ type: 'step', step: 'copy' });
     const [copied, isReady] = await Promise.all([copyImage(original, work.image, signal), ready]);
+    if (!copied.ok) return copied;
+    synced = copied.value.synced;
     if (!isReady.ok) return isReady;
-    if (!copied.ok || request.wanted.partition.size !== 'auto') return copied;
+    if (request.wanted.partition.size !== 'auto') return ok();
     const bytes = roomFor(request, part);
     return bytes === 0 ? ok() : growFileSystem(work.image, bytes, signal);
   };
@@ -62,7 +65,8 @@ export async function updateImage(
     const labelled = await setLabel(work.image, changes.label, signal);
     if (!labelled.ok) return labelled;
   }
-  return finishFileSystem(part, work, context, { discard: true });
+  const finished = await finishFileSystem(part, work, context, { discard: true });
+  return finished.ok ? ((await synced) ?? ok()) : finished;
 }
 
 /**

@@ -303,6 +303,10 @@ void test('no dind image is asked for, nor pinned', async (t) => {
   assert.equal(fetched.code, 0, fetched.stderr);
   const built = await buildTo(t, join(dir, 'data.ext4'), [], {}, all);
   assert.equal(built.code, 0, built.stderr);
+  // However small: a device writes to it, and grows it.
+  const facts = await must('dumpe2fs', ['-h', join(dir, 'data.ext4')]);
+  assert.match(facts, /has_journal/);
+  assert.match(facts, /Inodes per group: +8192\n/);
   const other = await runStowage(t, ['build', ...all, '-o', join(dir, 'dind.ext4')]);
   assert.equal(other.code, 2);
   assert.match(other.stderr, /the dind image is not pinned/);

@@ -5,7 +5,7 @@ import type { Failure } from '../../model/failure.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { identityOf } from '../../plan/identity.ts';
-import { contentFor, fittingSize } from '../../plan/size.ts';
+import { contentFor, fittingSize, likelySize } from '../../plan/size.ts';
 import type { BuildRequest, Filled, Loader, WorkFiles } from '../loader.ts';
 import { DATA_IMAGE } from '../loader.ts';
 import { imageOptions } from './image-options.ts';
@@ -52,11 +52,15 @@ export class DirectLoader implements Loader {
   }
 }
 
-function fileSystemOf({ wanted, pins }: BuildRequest, epoch: number): Result<ImageOptions> {
+function fileSystemOf(
+  { wanted, pins, content }: BuildRequest,
+  epoch: number,
+): Result<ImageOptions> {
   const { uuid, hashSeed } = identityOf(wanted.partition, pins, epoch);
   if (uuid === undefined || hashSeed === undefined)
     throw new Error('an identity that is derived is whole');
-  return imageOptions(wanted.partition, { uuid, hashSeed, epoch });
+  const likely = likelySize(contentFor(wanted.engine, content));
+  return imageOptions(wanted.partition, likely, { uuid, hashSeed, epoch });
 }
 
 /** A given size that does not do is told with one that will. */

@@ -3,7 +3,7 @@ import type { Partition } from '../../model/bundle.ts';
 import { FEATURE_PRESETS } from '../../model/ext4-features.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
-import { GROWS_TO } from '../../plan/ext4-geometry.ts';
+import { GROWS_TO, INODES_PER_GROUP, journalSize } from '../../plan/ext4-geometry.ts';
 
 /** Which features there are in a preset of the writer's. */
 const JOURNAL = 'has_journal';
@@ -13,14 +13,20 @@ const PRESETS: readonly (readonly [FeaturePreset, readonly string[]])[] = [
   ['6.12', [...FEATURE_PRESETS.default, 'metadata_csum_seed', 'orphan_file']],
 ];
 
-/** The partition as the writer of images takes it. Fails with `invalid-option` on features that it does not write. */
+/** Below this the smallest journal is the right one, which the writer would leave out of the smallest images. */
+const SMALL = 96 * 1024 * 1024;
+
+/**
+ * The partition as the writer of images takes it, for content of `likely` bytes. Fails with `invalid-option` on features
+ * that it does not write.
+ */
 export function imageOptions(
   partition: Partition,
+  likely: number,
   identity: { readonly uuid: string; readonly hashSeed: string; readonly epoch: number },
 ): Result<ImageOptions> {
   const { label, size, headroom, inodes, reserved } = partition;
   const features = partition.features ?? FEATURE_PRESETS.default;
-  const hasJournal = features.includes(JOURNAL);
   const preset = presetOf(new Set([...features, JOURNAL]));
   if (preset === undefined)
     return fail({
@@ -36,8 +42,20 @@ export function imageOptions(
     headroom: 'percent' in headroom ? { ratio: headroom.percent / 100 } : headroom,
     reserved: (reserved ?? 0) / 100,
     ...(inodes === undefined ? {} : { inodes }),
-    ...(hasJournal ? {} : { journal: 0 }),
+    // As many as in a whole group, since every group that a device adds gets as many.
+    ...(size === 'auto' ? { inodesPerGroup: INODES_PER_GROUP } : {}),
+    ...journalOf(partition, likely),
   });
+}
+
+/** A device writes to the partition, and a power cut must not cost it: however small, it has a journal. */
+function journalOf(
+  { size, features = FEATURE_PRESETS.default }: Partition,
+  likely: number,
+): Pick<ImageOptions, 'journal'> {
+  if (!features.includes(JOURNAL)) return { journal: 0 };
+  if (size !== 'auto') return { journal: journalSize(size.bytes) };
+  return likely < SMALL ? { journal: journalSize(likely) } : {};
 }
 
 function presetOf(features: ReadonlySet<string>): FeaturePreset | undefined {
