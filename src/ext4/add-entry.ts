@@ -5,7 +5,6 @@ import type { ImageState } from './finish-image.ts';
 import { sectorsOf } from './finish-image.ts';
 import {
   encodeDevice,
-  encodeInode,
   INODE_FLAG,
   INODE_TYPE,
   inodeSeed,
@@ -44,6 +43,7 @@ export function addEntry(
   content?: Content,
 ): Promise<void> | undefined {
   const { settings, store, inodes, tree } = state;
+  tree.settle();
   checkEntry(entry, { blockSize: store.blockSize, inodeSize: settings.inodeSize });
   if (content !== undefined && entry.type !== 'file')
     throw new EntryRefusal('it has content and is no file');
@@ -182,9 +182,10 @@ function describe(
   const { store, inodes } = state;
   const fields = inodes.fields(inode);
   releaseXattrBlock(store, fields);
-  const xattrBlock = writeXattrs(state, inode, entry.xattrs);
+  const { xattrBlock, body } = writeXattrs(state, entry.xattrs);
   const { mtime } = entry;
-  encodeInode(
+  inodes.describe(
+    inode,
     {
       mode: INODE_TYPE[entry.type].mode | entry.mode,
       uid: entry.uid,
@@ -202,20 +203,16 @@ function describe(
       links: 1,
       sectors: sectorsOf(placed.blocks + (xattrBlock === 0 ? 0 : 1), store.blockSize),
     },
-    fields,
+    body,
   );
 }
 
-/** The block for those that don't fit into the inode, or 0. */
+/** What is in the inode of them, and the block for those that don't fit into it, or 0. */
 function writeXattrs(
-  { settings, store, inodes }: ImageState,
-  inode: number,
+  { settings, store }: ImageState,
   xattrs: ReadonlyMap<string, Uint8Array> | undefined,
-): number {
-  if (xattrs === undefined || xattrs.size === 0) {
-    inodes.setBody(inode, undefined);
-    return 0;
-  }
+): { readonly xattrBlock: number; readonly body: Uint8Array | undefined } {
+  if (xattrs === undefined || xattrs.size === 0) return { xattrBlock: 0, body: undefined };
   const parsed = parseXattrs(xattrs);
   if (typeof parsed === 'string') throw new EntryRefusal(parsed);
   const room = settings.inodeSize - OLD_INODE - settings.extraInodeSize;
@@ -224,11 +221,11 @@ function writeXattrs(
     throw new EntryRefusal(
       `its extended attributes are more than its inode (${room} bytes) and one block (${store.blockSize} bytes) hold`,
     );
-  inodes.setBody(inode, placed.body);
-  const { block } = placed;
-  if (block === undefined) return 0;
-  return store.writeBlock((at) => {
+  const { block, body } = placed;
+  if (block === undefined) return { xattrBlock: 0, body };
+  const xattrBlock = store.writeBlock((at) => {
     sealXattrBlock(block, at, settings.checksumSeed);
     return block;
   });
+  return { xattrBlock, body };
 }

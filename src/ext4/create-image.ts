@@ -11,9 +11,12 @@ import { BlockStore } from './block-store.ts';
 import type { Content, Entry } from './entry.ts';
 import type { ImageState } from './finish-image.ts';
 import { finishImage } from './finish-image.ts';
+import { OLD_INODE } from './format/inode.ts';
 import { ImageOutput } from './image-output.ts';
 import type { Finished, ImageOptions, ImageWriter } from './image-writer.ts';
 import { InodeStore } from './inode-store.ts';
+import { NameIndex } from './name-index.ts';
+import { PageFile } from './page-file.ts';
 import { blocksIn } from './plan-image.ts';
 import { attempt, EntryRefusal, NoRoom, printable, Refusal, writing } from './refusal.ts';
 import type { Settings } from './settings.ts';
@@ -51,6 +54,7 @@ class Ext4Writer implements ImageWriter {
   readonly #temporary: string;
   readonly #handle: FileHandle;
   readonly #state: ImageState;
+  readonly #pages: { readonly inodes: PageFile; readonly names: PageFile };
   /** What may be called next. */
   #stage: 'ready' | 'busy' | 'failed' | 'ended' = 'ready';
 
@@ -58,13 +62,15 @@ class Ext4Writer implements ImageWriter {
     this.#path = path;
     this.#temporary = temporary;
     this.#handle = handle;
-    const { geometry, size, inodeSize } = settings;
+    const { geometry, size, inodeSize, extraInodeSize } = settings;
+    this.#pages = { inodes: new PageFile(path), names: new PageFile(path) };
     const limit = size === 'auto' ? Infinity : blocksIn(geometry, size);
     const output = new ImageOutput(handle, path);
-    const inodes = new InodeStore(inodeSize);
+    const inodes = new InodeStore(inodeSize, OLD_INODE + extraInodeSize, this.#pages.inodes);
+    const names = new NameIndex(this.#pages.names);
     const allocator = new BlockAllocator(geometry, limit);
     const store = new BlockStore(geometry.blockSize, allocator, output);
-    this.#state = { settings, store, inodes, tree: new Tree(inodes) };
+    this.#state = { settings, store, inodes, tree: new Tree(inodes, names) };
   }
 
   begin(): void {
@@ -101,6 +107,7 @@ class Ext4Writer implements ImageWriter {
       return this.#refused(error);
     }
     this.#stage = 'ended';
+    this.#closePages();
     await this.#handle.close();
     return attempt(async () => {
       await writing(this.#path, () => syncDirectory(dirname(this.#path)));
@@ -113,8 +120,14 @@ class Ext4Writer implements ImageWriter {
     this.#stage = 'ended';
     // What is under way needs the handle; what became of it is of no interest.
     await this.#state.store.output.flush().catch(() => undefined);
+    this.#closePages();
     await this.#handle.close();
     await rm(this.#temporary, { force: true });
+  }
+
+  #closePages(): void {
+    this.#pages.inodes.close();
+    this.#pages.names.close();
   }
 
   #begin(): void {

@@ -4,7 +4,6 @@ import { writeDirectory } from './directory-blocks.ts';
 import { ExtentTree } from './extent-tree.ts';
 import type { Feature } from './format/features.ts';
 import {
-  encodeInode,
   INODE_FLAG,
   INODE_TYPE,
   inodeSeed,
@@ -94,6 +93,7 @@ async function writeDirectories(state: ImageState): Promise<void> {
   for (let inode = ROOT; inode <= last; inode += 1)
     if (inodes.isUsed(inode) && inodes.isDirectory(inode)) {
       await writeOneDirectory(state, inode);
+      state.tree.settle();
       await store.output.room();
     }
 }
@@ -172,7 +172,7 @@ function writeOrphanFile(
     throw new Error('a node of one');
   });
   extents.add({ logical: 0, physical: start, length });
-  writeSystemFile(inodes.fields(inode), settings.epoch, {
+  writeSystemFile(inodes, inode, settings.epoch, {
     size: length * blockSize,
     pointers: extents.end(),
     sectors: sectorsOf(length, blockSize),
@@ -210,7 +210,7 @@ function writeJournal(
   }
   const pointers = extents.end();
   const size = blocks * blockSize;
-  writeSystemFile(inodes.fields(JOURNAL_INODE), settings.epoch, {
+  writeSystemFile(inodes, JOURNAL_INODE, settings.epoch, {
     ...{ size, pointers, flags: INODE_FLAG.extents },
     sectors: sectorsOf(blocks + journalNodes.length, blockSize),
   });
@@ -249,7 +249,7 @@ async function writeReservedList(
   output.write(reservedList * blockSize, list);
   const pointers = Buffer.alloc(POINTERS.length);
   pointers.writeUInt32LE(reservedList, DOUBLY_INDIRECT * 4);
-  writeSystemFile(inodes.fields(RESIZE_INODE), epoch, {
+  writeSystemFile(inodes, RESIZE_INODE, epoch, {
     ...{ pointers, flags: 0 },
     // All that a doubly indirect block and those before it can reach.
     size: (numbers * numbers + numbers + DIRECT) * blockSize,
@@ -261,7 +261,8 @@ const DIRECT = 12;
 const DOUBLY_INDIRECT = 13;
 
 function writeSystemFile(
-  fields: Buffer,
+  inodes: InodeStore,
+  inode: number,
   epoch: number,
   content: {
     readonly size: number;
@@ -271,14 +272,11 @@ function writeSystemFile(
   },
 ): void {
   const time = { seconds: epoch, nanoseconds: 0 };
-  encodeInode(
-    {
-      ...content,
-      ...{ mode: INODE_TYPE.file.mode | 0o600, uid: 0, gid: 0, links: 1, xattrBlock: 0 },
-      ...{ atime: time, ctime: time, mtime: time, crtime: time },
-    },
-    fields,
-  );
+  inodes.describe(inode, {
+    ...content,
+    ...{ mode: INODE_TYPE.file.mode | 0o600, uid: 0, gid: 0, links: 1, xattrBlock: 0 },
+    ...{ atime: time, ctime: time, mtime: time, crtime: time },
+  });
 }
 
 export function sectorsOf(blocks: number, blockSize: number): number {

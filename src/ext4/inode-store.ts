@@ -1,27 +1,37 @@
-import { ByteLog } from './byte-log.ts';
-import { EXTRA_FIELDS, INODE_TYPE, OLD_INODE, readLinks, readMode } from './format/inode.ts';
+import type { InodeFields } from './format/inode.ts';
+import { encodeInode, INODE_TYPE } from './format/inode.ts';
 import { FIRST_INODE } from './format/superblock.ts';
-import { NumberList } from './number-list.ts';
+import type { PageFile } from './page-file.ts';
+import { PagedBytes } from './paged-bytes.ts';
 
-const PIECE = 256;
-const TYPE_BITS = 0xf000;
+/** Inodes of a page. */
+const PIECE = 64;
+/** Bytes that stay in memory, however many inodes there are. */
+const KEPT = 6 * 1024 * 1024;
+/** A type is the upper four bits of a mode. */
+const TYPE_SHIFT = 12;
 
 /**
- * Every inode of the file system until it is written, its fields as they will be on the disk and nothing else: no
- * object for each. Extended attributes lie apart, as most have none.
+ * Every inode of the file system until it is written, as it will be on the disk but for its checksum, and nothing else:
+ * no object for each. Those that were not used for long are in a file. Views are good until `settle`.
  */
 export class InodeStore {
-  readonly #slotSize: number;
-  readonly #pieces: Buffer[] = [];
-  /** By inode: where its attributes lie in the log, counted from 1. */
-  readonly #bodyAt = new NumberList();
-  readonly #bodies = new ByteLog();
+  readonly #inodeSize: number;
+  /** Where extended attributes begin. */
+  readonly #bodyAt: number;
+  readonly #pages: PagedBytes;
+  /** By inode: what it is, as that is asked of all of them; 0 for none. */
+  #types = new Uint8Array(1024);
   /** Given back, to be used again. */
   readonly #idle: number[] = [];
   #last = 0;
 
-  constructor(inodeSize: number) {
-    this.#slotSize = Math.min(inodeSize, OLD_INODE + EXTRA_FIELDS);
+  /** `kept`: bytes. The file is the store's alone, and the caller's to close. */
+  constructor(inodeSize: number, bodyAt: number, file: PageFile, kept = KEPT) {
+    this.#inodeSize = inodeSize;
+    this.#bodyAt = bodyAt;
+    const pageSize = PIECE * inodeSize;
+    this.#pages = new PagedBytes(pageSize, Math.ceil(kept / pageSize), file);
     while (this.#last < FIRST_INODE - 1) this.#add();
   }
 
@@ -42,58 +52,64 @@ export class InodeStore {
 
   release(number: number): void {
     this.fields(number).fill(0);
-    this.setBody(number, undefined);
+    this.#types[number] = 0;
     this.#idle.push(number);
   }
 
   isUsed(number: number): boolean {
-    return number < FIRST_INODE || (number <= this.#last && this.linksOf(number) > 0);
-  }
-
-  /** 0 where it is not in use, and of most that are reserved. */
-  linksOf(number: number): number {
-    return readLinks(this.#pieceOf(number), this.#offsetOf(number));
+    return number < FIRST_INODE || (number <= this.#last && this.#types[number] !== 0);
   }
 
   /** The type's bits of its mode. */
   typeOf(number: number): number {
-    return readMode(this.#pieceOf(number), this.#offsetOf(number)) & TYPE_BITS;
+    return (this.#types[number] ?? 0) << TYPE_SHIFT;
   }
 
   isDirectory(number: number): boolean {
     return this.typeOf(number) === INODE_TYPE.directory.mode;
   }
 
-  /** A view, to be changed. */
+  /** All of its fields; of what was behind them nothing stays but `body`, its extended attributes. */
+  describe(number: number, fields: InodeFields, body?: Uint8Array): void {
+    const bytes = this.fields(number);
+    encodeInode(fields, bytes);
+    this.#types[number] = fields.mode >>> TYPE_SHIFT;
+    bytes.fill(0, this.#bodyAt);
+    if (body !== undefined) bytes.set(body, this.#bodyAt);
+  }
+
+  /** A view, to be changed; but for the type, which `describe` alone does. */
   fields(number: number): Buffer {
-    const at = this.#offsetOf(number);
-    return this.#pieceOf(number).subarray(at, at + this.#slotSize);
+    return this.#viewOf(number, this.#pages.change(pageOf(number)));
   }
 
-  /** The extended attributes behind the fields. */
-  body(number: number): Buffer | undefined {
-    const at = this.#bodyAt.get(number - 1);
-    return at === 0 ? undefined : this.#bodies.get(at - 1);
+  /** A view, to be looked at only. */
+  look(number: number): Buffer {
+    return this.#viewOf(number, this.#pages.look(pageOf(number)));
   }
 
-  setBody(number: number, body: Uint8Array | undefined): void {
-    this.#bodyAt.set(number - 1, body === undefined ? 0 : this.#bodies.add(body) + 1);
+  /** To be called now and then, when nobody has a view. */
+  settle(): void {
+    this.#pages.settle();
   }
 
-  #pieceOf(number: number): Buffer {
-    const piece = this.#pieces[Math.floor((number - 1) / PIECE)];
-    if (piece === undefined) throw new RangeError(`there is no inode ${number}`);
-    return piece;
-  }
-
-  #offsetOf(number: number): number {
-    return ((number - 1) % PIECE) * this.#slotSize;
+  #viewOf(number: number, page: Buffer): Buffer {
+    const at = ((number - 1) % PIECE) * this.#inodeSize;
+    return page.subarray(at, at + this.#inodeSize);
   }
 
   #add(): number {
-    if (this.#last % PIECE === 0) this.#pieces.push(Buffer.alloc(PIECE * this.#slotSize));
-    this.#bodyAt.push(0);
+    if (this.#last % PIECE === 0) this.#pages.add();
     this.#last += 1;
+    if (this.#last === this.#types.length) {
+      const types = new Uint8Array(this.#last * 2);
+      types.set(this.#types);
+      this.#types = types;
+    }
     return this.#last;
   }
+}
+
+function pageOf(number: number): number {
+  return Math.floor((number - 1) / PIECE);
 }

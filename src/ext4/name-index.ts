@@ -1,22 +1,35 @@
-import { ByteLog } from './byte-log.ts';
-import { NumberList } from './number-list.ts';
+import type { PageFile } from './page-file.ts';
+import { PagedBytes } from './paged-bytes.ts';
 
 const FEWEST_SLOTS = 1024;
+const PAGE = 32 * 1024;
+/** Bytes that stay in memory, however many names there are. */
+const KEPT = 4 * 1024 * 1024;
+
+/** Of a name: the next of its directory, its inode, its directory, its length; the name follows. */
+const NEXT = 0;
+const INODE = 4;
+const DIRECTORY = 8;
+const LENGTH = 12;
+const NAME = 13;
 
 /**
- * The names in all directories, each a number from 0 on, found by directory and name through one hash table; no object
- * for each. The names of one directory are a list in the order in which they were added.
+ * The names in all directories, found by directory and name through one hash table; no object for each. The names of
+ * one directory are a list in the order in which they were added. A name's number is where it lies among all of them;
+ * those that were not used for long are in a file, and the table alone stays. Views are good until `settle`.
  */
 export class NameIndex {
-  readonly #names = new ByteLog();
-  readonly #nameAt = new NumberList();
-  readonly #directory = new NumberList();
-  readonly #inode = new NumberList();
-  readonly #hash = new NumberList();
-  /** In the same directory, counted from 1. */
-  readonly #next = new NumberList();
-  /** Names counted from 1. */
+  readonly #pages: PagedBytes;
+  #usedOfLast = PAGE;
+  #count = 0;
+  /** Numbers plus 1, 0 where there is none; and what `hashOf` says of them, so that others need not be looked at. */
   #slots = new Uint32Array(FEWEST_SLOTS);
+  #hashes = new Uint32Array(FEWEST_SLOTS);
+
+  /** `kept`: bytes. The file is the index's alone, and the caller's to close. */
+  constructor(file: PageFile, kept = KEPT) {
+    this.#pages = new PagedBytes(PAGE, Math.ceil(kept / PAGE), file);
+  }
 
   find(directory: number, name: Uint8Array): number | undefined {
     const hash = hashOf(directory, name);
@@ -24,59 +37,99 @@ export class NameIndex {
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const entry = (this.#slots[slot] ?? 0) - 1;
       if (entry < 0) return undefined;
-      if (
-        this.#hash.get(entry) === hash &&
-        this.#directory.get(entry) === directory &&
-        this.#names.isAt(this.#nameAt.get(entry), name)
-      )
-        return entry;
+      if (this.#hashes[slot] === hash && this.#isAt(entry, directory, name)) return entry;
     }
   }
 
   /** A name that the directory does not have yet; it is to follow `previous` in the directory's list. */
   add(directory: number, name: Uint8Array, inode: number, previous: number | undefined): number {
-    const entry = this.#inode.length;
-    this.#nameAt.push(this.#names.add(name));
-    this.#directory.push(directory);
-    this.#inode.push(inode);
-    this.#hash.push(hashOf(directory, name));
-    this.#next.push(0);
-    if (previous !== undefined) this.#next.set(previous, entry + 1);
-    if (entry * 4 > this.#slots.length * 3) this.#grow();
-    else this.#enter(entry);
+    const length = NAME + name.length;
+    if (this.#usedOfLast + length > PAGE) {
+      this.#pages.add();
+      this.#usedOfLast = 0;
+    }
+    const last = this.#pages.pages - 1;
+    const at = this.#usedOfLast;
+    const entry = last * PAGE + at;
+    // Counted from 1 in four bytes.
+    if (entry >= 0xffffffff) throw new RangeError('more than 4 GiB of names');
+    const page = this.#pages.change(last);
+    page.writeUInt32LE(inode, at + INODE);
+    page.writeUInt32LE(directory, at + DIRECTORY);
+    page.writeUInt8(name.length, at + LENGTH);
+    page.set(name, at + NAME);
+    this.#usedOfLast += length;
+    if (previous !== undefined) this.#write(previous, NEXT, entry + 1);
+    this.#count += 1;
+    if (this.#count * 4 > this.#slots.length * 3) this.#grow();
+    this.#enter(entry + 1, hashOf(directory, name));
     return entry;
   }
 
   inodeOf(entry: number): number {
-    return this.#inode.get(entry);
+    return this.#read(entry, INODE);
   }
 
   setInode(entry: number, inode: number): void {
-    this.#inode.set(entry, inode);
+    this.#write(entry, INODE, inode);
   }
 
   /** A view. */
   nameOf(entry: number): Buffer {
-    return this.#names.get(this.#nameAt.get(entry));
+    const page = this.#pages.look(pageOf(entry));
+    const at = entry % PAGE;
+    return page.subarray(at + NAME, at + NAME + page.readUInt8(at + LENGTH));
   }
 
   /** The next one of the same directory. */
   after(entry: number): number | undefined {
-    const next = this.#next.get(entry);
+    const next = this.#read(entry, NEXT);
     return next === 0 ? undefined : next - 1;
   }
 
-  #grow(): void {
-    this.#slots = new Uint32Array(this.#slots.length * 2);
-    for (let entry = 0; entry < this.#inode.length; entry += 1) this.#enter(entry);
+  /** To be called now and then, when nobody has a view. */
+  settle(): void {
+    this.#pages.settle();
   }
 
-  #enter(entry: number): void {
-    const mask = this.#slots.length - 1;
-    let slot = this.#hash.get(entry) & mask;
-    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
-    this.#slots[slot] = entry + 1;
+  #isAt(entry: number, directory: number, name: Uint8Array): boolean {
+    const page = this.#pages.look(pageOf(entry));
+    const at = entry % PAGE;
+    if (page.readUInt32LE(at + DIRECTORY) !== directory) return false;
+    if (page[at + LENGTH] !== name.length) return false;
+    for (let i = 0; i < name.length; i += 1) if (page[at + NAME + i] !== name[i]) return false;
+    return true;
   }
+
+  #read(entry: number, field: number): number {
+    return this.#pages.look(pageOf(entry)).readUInt32LE((entry % PAGE) + field);
+  }
+
+  #write(entry: number, field: number, value: number): void {
+    this.#pages.change(pageOf(entry)).writeUInt32LE(value, (entry % PAGE) + field);
+  }
+
+  #grow(): void {
+    const [slots, hashes] = [this.#slots, this.#hashes];
+    this.#slots = new Uint32Array(slots.length * 2);
+    this.#hashes = new Uint32Array(slots.length * 2);
+    for (let i = 0; i < slots.length; i += 1) {
+      const numbered = slots[i] ?? 0;
+      if (numbered !== 0) this.#enter(numbered, hashes[i] ?? 0);
+    }
+  }
+
+  #enter(numbered: number, hash: number): void {
+    const mask = this.#slots.length - 1;
+    let slot = hash & mask;
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
+    this.#slots[slot] = numbered;
+    this.#hashes[slot] = hash;
+  }
+}
+
+function pageOf(entry: number): number {
+  return Math.floor(entry / PAGE);
 }
 
 /** FNV-1a, and a last stir, as only the lower bits choose a slot. */

@@ -1,7 +1,7 @@
 import { DIRECTORY } from './format/directory.ts';
 import { readPointers } from './format/inode.ts';
 import type { InodeStore } from './inode-store.ts';
-import { NameIndex } from './name-index.ts';
+import type { NameIndex } from './name-index.ts';
 import { EntryRefusal, printable } from './refusal.ts';
 
 export const ROOT = 2;
@@ -22,12 +22,13 @@ export interface Place {
  */
 export class Tree {
   readonly #inodes: InodeStore;
-  readonly #names = new NameIndex();
+  readonly #names: NameIndex;
   /** The directory that was looked up last, as siblings come together. */
   #known: { readonly path: Buffer; readonly directory: number } | undefined;
 
-  constructor(inodes: InodeStore) {
+  constructor(inodes: InodeStore, names: NameIndex) {
     this.#inodes = inodes;
+    this.#names = names;
   }
 
   /** Throws an `EntryRefusal` on paths that can't be, or whose parent is missing or no directory. Not for the root. */
@@ -43,6 +44,7 @@ export class Tree {
     return this.#names.inodeOf(entry);
   }
 
+  /** A view, good until `settle`. */
   nameOf(entry: number): Buffer {
     return this.#names.nameOf(entry);
   }
@@ -66,21 +68,27 @@ export class Tree {
   }
 
   parentOf(directory: number): number {
-    return readPointers(this.#inodes.fields(directory)).readUInt32LE(PARENT);
+    return readPointers(this.#inodes.look(directory)).readUInt32LE(PARENT);
   }
 
   isEmpty(directory: number): boolean {
-    return readPointers(this.#inodes.fields(directory)).readUInt32LE(FIRST) === 0;
+    return readPointers(this.#inodes.look(directory)).readUInt32LE(FIRST) === 0;
   }
 
   /** In the order in which they were added. */
   *entriesOf(directory: number): Generator<number, void> {
-    const first = readPointers(this.#inodes.fields(directory)).readUInt32LE(FIRST);
+    const first = readPointers(this.#inodes.look(directory)).readUInt32LE(FIRST);
     let entry = first === 0 ? undefined : first - 1;
     while (entry !== undefined) {
       yield entry;
       entry = this.#names.after(entry);
     }
+  }
+
+  /** To be called now and then, when nobody has a view: what was not used for long leaves memory. */
+  settle(): void {
+    this.#names.settle();
+    this.#inodes.settle();
   }
 
   /** To be called when one is taken away. */

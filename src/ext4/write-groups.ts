@@ -3,7 +3,7 @@ import type { ImageState } from './finish-image.ts';
 import { crc32c } from './format/crc32c.ts';
 import type { GroupDescriptor } from './format/group-descriptor.ts';
 import { DESCRIPTOR_SIZE, encodeGroupDescriptor, GROUP } from './format/group-descriptor.ts';
-import { sealInode } from './format/inode.ts';
+import { readLinks, sealInode } from './format/inode.ts';
 import type { SuperblockFields } from './format/superblock.ts';
 import { encodeSuperblock, SUPERBLOCK } from './format/superblock.ts';
 import type { Plan } from './plan-image.ts';
@@ -55,10 +55,9 @@ export async function writeGroups(
 
 /** Of each group, up to its last inode in use. */
 async function writeTables({ settings, store, inodes }: ImageState, plan: Plan): Promise<void> {
-  const { inodeSize, extraInodeSize, checksumSeed } = settings;
+  const { inodeSize, checksumSeed } = settings;
   const { blockSize, output } = store;
   const inBlock = blockSize / inodeSize;
-  const bodyAt = 128 + extraInodeSize;
   const block = Buffer.alloc(blockSize);
   for (let group = 0; group < plan.groups; group += 1) {
     const first = group * plan.inodesPerGroup + 1;
@@ -67,14 +66,15 @@ async function writeTables({ settings, store, inodes }: ImageState, plan: Plan):
       block.fill(0);
       for (let i = 0; i < inBlock && inode + i <= last; i += 1) {
         // Reserved ones that nothing uses stay zero, which is right without a checksum.
-        if (inodes.linksOf(inode + i) === 0) continue;
+        const fields = inodes.look(inode + i);
+        if (readLinks(fields) === 0) continue;
         const bytes = block.subarray(i * inodeSize, (i + 1) * inodeSize);
-        inodes.fields(inode + i).copy(bytes);
-        inodes.body(inode + i)?.copy(bytes, bodyAt);
+        fields.copy(bytes);
         sealInode(bytes, inode + i, checksumSeed);
       }
       const at = (plan.inodeTables[group] ?? 0) + (inode - first) / inBlock;
       output.write(at * blockSize, block);
+      inodes.settle();
       await output.room();
     }
   }

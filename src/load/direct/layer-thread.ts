@@ -10,6 +10,8 @@ import { THREAD_PROGRAM } from './thread-program.ts';
 /** Bytes, and how many of them a thread may be ahead. */
 const BUFFER = 1024 * 1024;
 const BUFFERS = 6;
+/** Megabytes: a thread keeps nothing, so what is collected often is little. */
+const LIMITS = { maxYoungGenerationSizeMb: 2 };
 
 /** A blob of the store that is to be read, unpacked or both. */
 export interface LayerJob {
@@ -81,7 +83,9 @@ export class LayerThread {
   constructor(jobs: readonly LayerJob[]) {
     const shared = Array.from({ length: BUFFERS }, () => new SharedArrayBuffer(BUFFER));
     this.#buffers = shared.map((buffer) => new Uint8Array(buffer));
-    this.#worker = new Worker(THREAD_PROGRAM, { eval: true, workerData: shared });
+    this.#worker = new Worker(THREAD_PROGRAM, {
+      ...{ eval: true, workerData: shared, resourceLimits: LIMITS },
+    });
     this.#worker.on('message', (message: Message) => {
       const waiting = this.#waiting;
       this.#waiting = undefined;

@@ -11,12 +11,12 @@ export const THREAD_PROGRAM = `
 'use strict';
 const { createHash } = require('node:crypto');
 const { closeSync, fstatSync, openSync, readSync } = require('node:fs');
-const { Readable } = require('node:stream');
 const zlib = require('node:zlib');
 const { parentPort, workerData } = require('node:worker_threads');
 
 const buffers = workerData.map((shared) => new Uint8Array(shared));
 const bufferSize = buffers[0].length;
+const chunkSize = ${256 * 1024};
 const free = buffers.map((_, i) => i);
 const jobs = [];
 let wake = () => undefined;
@@ -77,13 +77,40 @@ async function copy({ path, size }) {
   parentPort.postMessage({ type: 'end', hex: hash.digest('hex'), size: sent });
 }
 
+/** A chunk is used again once the next but one has been asked for, so each is waited for before that. */
+async function feed(chunks, unpacker) {
+  let taken;
+  for (const chunk of chunks) {
+    await taken;
+    if (unpacker.destroyed) return;
+    taken = new Promise((resolve) => { unpacker.write(chunk, resolve); });
+  }
+  unpacker.end();
+}
+
+let uncollected = 0;
+
+/**
+ * zlib puts everything into memory of its own, and V8 looks for what of it nobody needs any more when it has 32 MB, or
+ * when small objects are collected: so there have to be some.
+ */
+function collectSometimes(bytes) {
+  uncollected += bytes;
+  if (uncollected < ${4 * 1024 * 1024}) return;
+  uncollected = 0;
+  for (let i = 0; i < 64; i++) garbage = new Array(${2 * 1024}).fill(0);
+}
+let garbage;
+
 async function unpack({ path, copy }) {
   const fd = openSync(path, 'r');
   const ofBlob = copy ? undefined : createHash('sha256');
   let size = 0;
+  // One is filled while the other is unpacked.
+  const chunks = [Buffer.allocUnsafeSlow(chunkSize), Buffer.allocUnsafeSlow(chunkSize)];
   function* packed() {
-    for (;;) {
-      const chunk = Buffer.allocUnsafeSlow(${256 * 1024});
+    for (let turn = 0; ; turn = 1 - turn) {
+      const chunk = chunks[turn];
       const length = readSync(fd, chunk, 0, chunk.length, null);
       if (length === 0) return;
       size += length;
@@ -120,17 +147,23 @@ async function unpack({ path, copy }) {
     const magic = head.readUInt32LE(0);
     // A frame to be passed over may come first.
     const isZstd = magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50;
-    const unpacker = isGzip ? zlib.createGunzip({ chunkSize: ${256 * 1024} }) : undefined;
+    const unpacker = isGzip ? zlib.createGunzip({ chunkSize }) : undefined;
     // Node's own reader of zstd, where there is one, ends with the first of several frames and takes what is cut off.
     const isPacked = isZstd;
     parentPort.postMessage({ type: 'begin', isPacked });
     try {
       if (unpacker === undefined) for (const chunk of blob) await put(chunk);
       else {
-        const source = Readable.from(blob, { objectMode: false, highWaterMark: 1 });
-        source.pipe(unpacker);
-        for await (const chunk of unpacker) await put(chunk);
-        source.destroy();
+        // Its errors come out at the other end.
+        void feed(blob, unpacker);
+        try {
+          for await (const chunk of unpacker) {
+            collectSometimes(chunk.length);
+            await put(chunk);
+          }
+        } finally {
+          unpacker.destroy();
+        }
       }
     } catch (error) {
       problem = { code: String(error.code ?? ''), message: String(error.message) };
