@@ -3,41 +3,20 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { test } from 'node:test';
 
-/** Who may import whom: docs/architecture.md draws it. `cli` may import everything and is imported by nobody. */
-const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  model: [],
-  plan: ['model'],
-  oci: ['model'],
-  tools: ['model'],
-  store: ['model', 'oci'],
-  fetch: ['model', 'plan', 'store', 'tools', 'oci'],
-  'data-root': ['model', 'oci'],
-  ext4: ['model'],
-  mkfs: ['model', 'oci', 'ext4', 'tools'],
-  load: ['model', 'plan', 'store', 'tools', 'oci', 'data-root', 'ext4'],
-  trees: ['model', 'oci', 'ext4'],
-  verify: ['model', 'oci', 'data-root', 'ext4', 'tools', 'trees'],
-  inspect: ['model', 'oci', 'store', 'data-root', 'ext4', 'trees'],
-  diff: ['model', 'oci', 'ext4', 'inspect', 'trees'],
-  report: ['model', 'oci', 'data-root', 'ext4', 'tools', 'inspect', 'diff'],
-  cli: [
-    'model',
-    'plan',
-    'oci',
-    'tools',
-    'store',
-    'fetch',
-    'data-root',
-    'ext4',
-    'mkfs',
-    'load',
-    'trees',
-    'verify',
-    'inspect',
-    'diff',
-    'report',
-  ],
-};
+/** Who may import whom, by the table of docs/architecture.md; `cli` is imported by nobody, as nobody lists it. */
+const MAY_IMPORT = readTable();
+
+function readTable(): Readonly<Record<string, readonly string[]>> {
+  const page = readFileSync(join(import.meta.dirname, '..', 'docs', 'architecture.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| `([\w-]+)` \| .* \| (.*) \|$/gm)];
+  const folders = rows.map(([, folder = '']) => folder);
+  return Object.fromEntries(
+    rows.map(([, folder = '', imports = '']) => {
+      if (imports === 'everything') return [folder, folders];
+      return [folder, imports === 'nothing' ? [] : imports.split(', ')];
+    }),
+  );
+}
 
 /** Dependencies that one module, or a few folders, keep to themselves. */
 const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
