@@ -5,6 +5,7 @@ import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import type { Surroundings } from './command.ts';
 import { UsageError } from './check-arguments.ts';
+import { oneOf } from './one-of.ts';
 
 /** The one module that reads the environment. */
 export const environment = process.env;
@@ -25,7 +26,7 @@ export function optionsFromEnvironment(
     if (option.type === 'array') values[name] = text.trim().split(/\s+/);
     else if (option.type === 'boolean') values[name] = parseFlag(variable, text.trim());
     else if (option.type === 'number') values[name] = parseNumber(variable, text.trim());
-    else values[name] = text;
+    else values[name] = choice(variable, text.trim(), option) ?? text;
   }
   return values;
 }
@@ -36,6 +37,14 @@ function parseFlag(variable: string, text: string): boolean {
   throw new UsageError(
     `${variable} ${JSON.stringify(text)} can't be: expected 1, true, 0 or false`,
   );
+}
+
+/** Undefined where the option has no choices. */
+function choice(variable: string, text: string, option: Options): string | undefined {
+  if (option.choices === undefined) return undefined;
+  const wrong = oneOf(option, text);
+  if (wrong === undefined) return text;
+  throw new UsageError(`${variable} ${JSON.stringify(text)} can't be: ${wrong}`);
 }
 
 function parseNumber(variable: string, text: string): number {

@@ -8,6 +8,8 @@ import type { Command, CommandGroup, Outcome } from './command.ts';
 import { environment, optionsFromEnvironment, surroundings } from './environment.ts';
 import { globalOptions } from './options.ts';
 import { hideAll, registerCommands } from './register-commands.ts';
+import { spellOut } from './spell-out.ts';
+import type { Words } from './words.ts';
 import { readWords } from './words.ts';
 
 /** The composition root: options in, one command run, an exit code out. */
@@ -37,9 +39,10 @@ export async function main(
   } catch (error) {
     const debug = argv.includes('--debug') || environment['STOWAGE_DEBUG'] === '1';
     const { message, stack } = error as Error;
-    writeError(
-      `stowage: internal fault: ${debug ? (stack ?? message) : message}\n  hint: run again with --debug and report what it prints\n`,
-    );
+    const told = `internal fault: ${debug ? (stack ?? message) : message}`;
+    const hint = 'run again with --debug and report what it prints';
+    if (outputOf(argv).json) printJson({ reason: 'internal-fault' }, told, hint, 1);
+    writeError(`stowage: ${told}\n  hint: ${hint}\n`);
     return 1;
   }
 }
@@ -52,11 +55,24 @@ async function runVerb(
     return await parseAndRun(argv, commands);
   } catch (error) {
     if (!(error instanceof UsageError) && (error as Error).name !== 'YError') throw error;
-    writeError(
-      `stowage: ${(error as Error).message}\n  hint: stowage --help, stowage COMMAND --help\n`,
-    );
-    return 2;
+    return finish({ reason: 'usage', detail: (error as Error).message }, outputOf(argv));
   }
+}
+
+/** How to tell what is wrong with a command line, as far as it can be read. */
+function outputOf(argv: readonly string[]): Pick<GlobalArguments, 'json' | 'log'> {
+  const end = argv.indexOf('--');
+  const options = end === -1 ? argv : argv.slice(0, end);
+  const last = options.findLast((option) => /^--(?:no-)?json(?:=|$)/.test(option));
+  const variable = environment['STOWAGE_JSON']?.trim();
+  const json =
+    last === undefined
+      ? variable === '1' || variable === 'true'
+      : last === '--json' || last === '--json=true';
+  const isLogJson = options.some(
+    (option, at) => option === '--log=json' || (option === '--log' && options[at + 1] === 'json'),
+  );
+  return { json, log: isLogJson ? 'json' : undefined };
 }
 
 async function parseAndRun(
@@ -64,10 +80,11 @@ async function parseAndRun(
   commands: readonly (Command | CommandGroup)[],
 ): Promise<number> {
   let code = 0;
-  const argv = readWords(given, commands);
+  const words = readWords(given, commands);
+  const argv = spellOut(words.argv, { ...globalOptions, ...words.command?.options });
   // yargs lays out the page of help whenever a command runs, which takes longer than a warm fetch: not of options
   // that are hidden.
-  const hidden = !argv.includes('--help') && !argv.includes('-h');
+  const hidden = !argv.includes('--help');
   const parser = yargs([...argv])
     .scriptName('stowage')
     .usage('$0 COMMAND: container images into firmware')
@@ -81,13 +98,23 @@ async function parseAndRun(
     .wrap(hidden ? null : 100)
     .exitProcess(false)
     .fail((message: string | undefined, error: Error | undefined) => {
-      throw error ?? new UsageError(message ?? 'unknown option');
+      throw error ?? new UsageError(inOurWords(message ?? 'unknown option', words));
     });
   registerCommands(parser, commands, hidden, async (command, args) => {
     code = await run(command, args as GlobalArguments, argv);
   });
   await parser.parseAsync();
   return code;
+}
+
+function inOurWords(message: string, { command, name }: Words): string {
+  const got = /^Not enough non-option arguments: got (\d+)/.exec(message)?.[1];
+  if (got === undefined || command === undefined) return message;
+  const places = [command.positional, command.second].flatMap((one) =>
+    one === undefined ? [] : [one.name.toUpperCase()],
+  );
+  const missing = places.slice(Number(got)).join(' and ');
+  return `${missing} is not given: stowage ${name} ${places.join(' ')} [options]`;
 }
 
 async function run(
@@ -125,14 +152,20 @@ function print(outcome: Outcome, args: GlobalArguments): number {
   return outcome.exitCode ?? 0;
 }
 
-function finish(failure: Failure, args: GlobalArguments): number {
+function finish(failure: Failure, args: Pick<GlobalArguments, 'json' | 'log'>): number {
   const { message, hint } = describeFailure(failure);
   const code = exitCodeOf(failure);
-  if (args.json)
-    process.stdout.write(
-      `${JSON.stringify({ failure, message, hint, exitCode: code }, null, 2)}\n`,
-    );
+  if (args.json) printJson(failure, message, hint, code);
   if (args.log === 'json') writeError(`${JSON.stringify({ type: 'failed', failure, message })}\n`);
   else writeError(`stowage: ${message}\n${hint === undefined ? '' : `  hint: ${hint}\n`}`);
   return code;
+}
+
+function printJson(
+  failure: { readonly reason: string },
+  message: string,
+  hint: string | undefined,
+  exitCode: number,
+): void {
+  process.stdout.write(`${JSON.stringify({ failure, message, hint, exitCode }, null, 2)}\n`);
 }

@@ -31,7 +31,7 @@ export const partitionOptions = {
   features: {
     ...text,
     describe:
-      'ext4 features: 5.15, 6.1 or 6.12 for the oldest Linux, and names after commas, -name for without',
+      'ext4 features: 5.15, 6.1 or 6.12 for the oldest Linux, and names after commas, -name for without: --features=-has_journal',
   },
 } as const satisfies Record<string, Options>;
 
@@ -56,7 +56,11 @@ export function withPartition(wanted: Wanted, args: PartitionArguments): Result<
   const features =
     args.features === undefined ? undefined : parseFeatures(featureWords(args.features));
   if (features?.ok === false)
-    return wrong('features', args.features, `others: ${features.failure.detail}`);
+    return wrong(
+      'features',
+      args.features,
+      `a preset, names or both, with commas: ${features.failure.detail}`,
+    );
   const partition: Partition = {
     ...wanted.partition,
     ...(size === undefined ? {} : { size: size.value }),

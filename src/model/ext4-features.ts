@@ -120,7 +120,7 @@ function nameProblem(word: string, name: string, isTaken: boolean): string | und
   const unfit = UNFIT[name];
   if (unfit !== undefined && !isTaken) return `${name} is not for a data image: ${unfit}`;
   if (!ADDABLE.has(name) && unfit === undefined)
-    return `${JSON.stringify(word)} is no preset (${Object.keys(FEATURE_PRESETS).join(', ')}) and no feature of ext4 that can be chosen`;
+    return `${JSON.stringify(word)} is no preset (${Object.keys(FEATURE_PRESETS).join(', ')}) and no feature of ext4 that can be chosen (${[...ADDABLE].sort().join(', ')})`;
   const needed = NEEDED[name];
   return isTaken && needed !== undefined ? `${name} has to stay: ${needed}` : undefined;
 }

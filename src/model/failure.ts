@@ -5,6 +5,7 @@ import type { Digest } from './digest.ts';
  * report/describe-failure.ts, its exit code by `exitCodeOf`.
  */
 export type Failure =
+  | Usage
   | InvalidOption
   | InvalidDocument
   | BundlesDisagree
@@ -48,6 +49,12 @@ export type Failure =
   | NoSpace
   | AccessDenied
   | Interrupted;
+
+/** A command line that can't be read; `detail` is a phrase. */
+export interface Usage {
+  readonly reason: 'usage';
+  readonly detail: string;
+}
 
 /** An option or argument that can't be: `value` is what was given, `expected` what would do. */
 export interface InvalidOption {
@@ -424,6 +431,7 @@ export interface Interrupted {
 /** The exit codes of the command line: docs/exit-codes.md. */
 export function exitCodeOf(failure: Failure): number {
   switch (failure.reason) {
+    case 'usage':
     case 'invalid-option':
     case 'invalid-document':
     case 'bundles-disagree':

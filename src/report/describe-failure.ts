@@ -11,6 +11,8 @@ export interface FailureText {
 /** The only place where failures become prose. */
 export function describeFailure(failure: Failure): FailureText {
   switch (failure.reason) {
+    case 'usage':
+      return { message: failure.detail, hint: 'stowage --help, stowage COMMAND --help' };
     case 'invalid-option':
       return {
         message:

@@ -260,7 +260,7 @@ void test('bad input is one error, with a code that tells which', async (t) => {
       ['inspect', direct, '--partition', 'data', '--offset', '1'],
       'one of --partition and --offset',
     ],
-    [2, ['diff', direct], 'Not enough non-option arguments'],
+    [2, ['diff', direct], 'TO is not given: stowage diff FROM TO [options]'],
     [3, ['inspect', cut], 'it is cut off'],
     [3, ['diff', direct, cut], 'it is cut off'],
     [3, ['verify', cut, '-p', pins], 'it is cut off'],

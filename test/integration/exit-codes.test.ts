@@ -172,7 +172,10 @@ test('2: options that can not be', async (t) => {
       fetchArgs(s, ['--platform', 'foo']),
       `stowage: "foo" is no platform\n  hint: give one such as linux/amd64, linux/arm64, linux/arm/v7, aarch64, armv7 or riscv64\n`,
     ],
-    [fetchArgs(s, ['--fozen']), `stowage: Unknown argument: fozen\n${HINT.usage}`],
+    [
+      fetchArgs(s, ['--fozen']),
+      `stowage: unknown option --fozen; did you mean --frozen?\n${HINT.usage}`,
+    ],
     [
       fetchArgs(s, ['--jobs', '1', '--jobs', '2']),
       `stowage: --jobs is given more than once\n${HINT.usage}`,

@@ -116,7 +116,7 @@ test('outputs and options that can not be', async (t) => {
   for (const [args, expected] of cases) await s.ends(2, ['t.tar', ...args], expected);
   await s.ends(2, ['t.tar', ...OUT, '--journal', '5'], /^stowage: --journal "5" can't be: /);
   await s.ends(2, ['t.tar', 't.tar', ...OUT], /^stowage: Unknown argument: t\.tar\n/);
-  await s.ends(2, [...OUT], /^stowage: Not enough non-option arguments/);
+  await s.ends(2, [...OUT], /^stowage: INPUT is not given: stowage mkfs INPUT \[options\]\n/);
   await s.ends(
     2,
     ['.', ...OUT],
