@@ -126,10 +126,14 @@ function contradicted(image: string, pin: ImagePin, detail: string): PinContradi
   return { reason: 'pin-contradicted', image, reference: pin.reference, detail };
 }
 
-/** OCI image-spec, config.md: `created`, a time of RFC 3339. */
+/** RFC 3339 with its zone: others would be this machine's local time. */
+const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
+
+/** OCI image-spec, config.md: `created`, a time of RFC 3339. Undefined where it is none. */
 function createdIn(config: Uint8Array): number | undefined {
   const { created } = JSON.parse(Buffer.from(config).toString('utf8')) as { created?: unknown };
-  const time = typeof created === 'string' ? Math.floor(Date.parse(created) / 1000) : NaN;
+  if (typeof created !== 'string' || !TIME.test(created)) return undefined;
+  const time = Math.floor(Date.parse(created) / 1000);
   return Number.isSafeInteger(time) ? time : undefined;
 }
 
