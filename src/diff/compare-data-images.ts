@@ -1,3 +1,5 @@
+import type { Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { ContentImage } from '../inspect/contents.ts';
 import type { DataImage } from '../inspect/data-image.ts';
 import type { ContainerdContent } from '../inspect/containerd-content.ts';
@@ -5,6 +7,7 @@ import type { ImageBlobs } from '../inspect/image-blobs.ts';
 import { readDocument } from '../inspect/blobs.ts';
 import type { Context } from '../model/event.ts';
 import type { Digest } from '../model/digest.ts';
+import { digestFromHex } from '../model/digest.ts';
 import { readImageParts } from '../oci/image-parts.ts';
 import { firstDifference } from '../trees/compare-nodes.ts';
 import type { CompareTreesOptions, TreeDifference } from '../trees/compare-trees.ts';
@@ -31,6 +34,8 @@ export interface DataImageDifferences {
   readonly fileSystem: readonly FieldChange[];
   /** Chain IDs of layers whose files are the same on both. */
   readonly sameLayers: ReadonlySet<string>;
+  /** Blobs that both have, whose bytes are what their digests say. */
+  readonly hashed: ReadonlySet<Digest>;
 }
 
 /** What overlayfs keeps for itself, but for the mark that hides lower layers. */
@@ -78,15 +83,16 @@ export async function compareDataImages(
       });
   }
   const engineMade = new FileCollector(most);
+  const hashed = new Set<Digest>();
   if (from.containerd !== undefined && to.containerd !== undefined)
-    records.push(...(await compareStores(from.containerd, to.containerd, engineMade)));
+    records.push(...(await compareStores(from.containerd, to.containerd, engineMade, hashed)));
   if (from.overlay2 !== undefined && to.overlay2 !== undefined)
     records.push(
-      ...(await compareBlobs(from.overlay2.blobs, to.overlay2.blobs)),
+      ...(await compareBlobs(from.overlay2.blobs, to.overlay2.blobs, hashed)),
       ...compareLists('snapshot', from.overlay2.foreign, to.overlay2.foreign),
     );
   return {
-    ...{ records, unpacked, sameLayers },
+    ...{ records, unpacked, sameLayers, hashed },
     ...(await compareRest(from, to, most, engineMade, signal)),
     fileSystem: compareFacts(from, to),
   };
@@ -109,8 +115,9 @@ async function compareStores(
   from: ContainerdContent,
   to: ContainerdContent,
   engineMade: FileCollector,
+  hashed: Set<Digest>,
 ): Promise<RecordChange[]> {
-  const records = await compareBlobs(from.blobs, to.blobs);
+  const records = await compareBlobs(from.blobs, to.blobs, hashed);
   for (const digest of from.blobs.digests())
     if (to.blobs.size(digest) !== undefined) records.push(...compareLabels(digest, from, to));
   for (const [kind, mine, theirs] of [
@@ -131,7 +138,7 @@ async function compareStores(
     }
   }
   records.push(
-    ...compareLists('snapshot', from.foreign, to.foreign),
+    ...compareLists('snapshot', without(from.foreign, to), without(to.foreign, from)),
     ...compareLists('entry', entriesOf(from), entriesOf(to)),
   );
   for (const [key, { parent }] of from.store.snapshots) {
@@ -142,15 +149,21 @@ async function compareStores(
   return records;
 }
 
-/** Byte for byte, those that both have. */
-async function compareBlobs(from: ImageBlobs, to: ImageBlobs): Promise<RecordChange[]> {
+/** Byte for byte, those that both have; `hashed` gets those that are the same, and what their digests say. */
+async function compareBlobs(
+  from: ImageBlobs,
+  to: ImageBlobs,
+  hashed: Set<Digest>,
+): Promise<RecordChange[]> {
   const records: RecordChange[] = [];
   for (const digest of from.digests()) {
     const [a, b] = [from.size(digest), to.size(digest)];
     if (a === undefined || b === undefined) continue;
     if (a !== b) records.push({ what: 'content', key: digest, ...side(`${a}`, `${b}`) });
     else if (a > 0) {
-      const at = await firstDifference(from.read(digest), to.read(digest));
+      const hash = createHash('sha256');
+      const at = await firstDifference(hashing(from.read(digest), hash), to.read(digest));
+      if (at === undefined && digestFromHex(hash.digest('hex')) === digest) hashed.add(digest);
       if (at !== undefined)
         records.push({
           ...{ what: 'content', key: digest },
@@ -159,6 +172,13 @@ async function compareBlobs(from: ImageBlobs, to: ImageBlobs): Promise<RecordCha
     }
   }
   return records;
+}
+
+async function* hashing(source: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    hash.update(piece);
+    yield piece;
+  }
 }
 
 function compareLabels(
@@ -183,6 +203,14 @@ async function pointsAtImages(content: ContainerdContent, digest: Digest): Promi
   const parts = bytes === undefined ? undefined : readImageParts(bytes);
   const known = new Set(content.images.flatMap(({ manifest, index }) => [manifest, index]));
   return parts?.kind === 'index' && parts.parts.every((part) => known.has(part.digest));
+}
+
+/** What the other side has as well is of an image there whose manifest or config is missing here. */
+function without(
+  foreign: readonly string[],
+  { store, foreign: others }: ContainerdContent,
+): string[] {
+  return foreign.filter((key) => others.includes(key) || !store.snapshots.has(key));
 }
 
 function entriesOf({ store }: ContainerdContent): readonly string[] {

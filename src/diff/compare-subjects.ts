@@ -2,6 +2,7 @@ import type { ContentFile, ContentImage, ContentLayer } from '../inspect/content
 import { imageSizes, layerKey, totals } from '../inspect/contents.ts';
 import type { Subject } from '../inspect/open-subject.ts';
 import type { Context } from '../model/event.ts';
+import type { Digest } from '../model/digest.ts';
 import type { Result } from '../model/result.ts';
 import { compareTrees } from '../trees/compare-trees.ts';
 import { untilStopped } from '../trees/stopped.ts';
@@ -16,6 +17,7 @@ import type {
   MovedImage,
   Side,
 } from './difference.ts';
+import { compareWholeness } from './find-spoilt-blobs.ts';
 import { comparePackages, readPackages } from './package-databases.ts';
 import type { Pair } from './pair-images.ts';
 import { pairImages } from './pair-images.ts';
@@ -62,12 +64,14 @@ async function compare(
       await compareImages(from, to, pair, { most, cache, same: data?.sameLayers }, context),
     );
   const {
-    records = [],
+    records: noted = [],
+    hashed = new Set<Digest>(),
     unpacked = [],
     fileSystem = [],
     dataRoot = NO_DIFFERENCES,
     engineMade = NO_DIFFERENCES,
   } = data ?? {};
+  const records = [...(await compareWholeness(from, to, hashed)), ...noted];
   const files = data?.files ?? compareFiles(from, to, most);
   const { added, removed, tags, same } = pairing;
   const lists = [added, removed, moved, tags, records, unpacked, fileSystem];
@@ -101,7 +105,11 @@ async function compareImages(
     layers: compareLayers(a, b),
     sizes: [before ?? { shared: 0 }, after ?? { shared: 0 }] as const,
   };
-  if (!hasContent(from) || !hasContent(to)) return { ...plain, config: [], packages: [] };
+  const isUnknown = [a, b].some(
+    ({ problem, layers }) => problem !== undefined && layers.length === 0,
+  );
+  if (isUnknown || !hasContent(from) || !hasContent(to))
+    return { ...plain, config: [], packages: [] };
   const config = compareConfigs(await readConfig(from, a), await readConfig(to, b));
   const [x, y] = [await treeOf(from, a, cache, signal), await treeOf(to, b, cache, signal)];
   const collector = new FileCollector(most);

@@ -13,7 +13,7 @@ export interface Difference {
   readonly tags: readonly TagChange[];
   /** How many images are on both sides, with the same digest. */
   readonly same: number;
-  /** Of two data images: what their engines have noted otherwise for the same content. */
+  /** Of data images: blobs that are not whole, and of two what their engines have noted otherwise for the same content. */
   readonly records: readonly RecordChange[];
   /** Of two data images: layers of the same chain ID that are not unpacked to the same. */
   readonly unpacked: readonly UnpackedDifference[];

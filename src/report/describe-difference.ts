@@ -89,7 +89,7 @@ function describeMoved(moved: MovedImage): string[] {
     ]),
     ...indented(section('packages', packages.map(describePackage))),
     ...(files === undefined
-      ? ['  files: not known, pins have digests alone']
+      ? [`  files: not known, ${from.problem ?? to.problem ?? 'pins have digests alone'}`]
       : indented(isEmpty(files) ? ['files: the same'] : describeFiles('files', files))),
   ];
 }

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { compareSubjects } from '../../../src/diff/compare-subjects.ts';
 import type { Difference } from '../../../src/diff/difference.ts';
 import { openSubject } from '../../../src/inspect/open-subject.ts';
+import { digestOf } from '../../../src/model/digest.ts';
 import { describeDifference } from '../../../src/report/describe-difference.ts';
 import type { Files } from '../../rig/image.ts';
 import { makeImage, writeLayout } from '../../rig/image.ts';
@@ -170,6 +171,7 @@ void describe('diff of data images', () => {
       put(now.entries, blob, { content: spoilt, mode: 0o444 });
       const difference = await diff(a, await writeUnpacked(now, dir, 'other'));
       assert.deepEqual(difference.records.map(({ what, to }) => [what, to]).sort(), [
+        ['blob', `other bytes: ${digestOf(spoilt)}`],
         ['content', 'others from byte 50 on'],
         ['label', undefined],
       ]);
@@ -193,6 +195,7 @@ void describe('diff of data images', () => {
       assert.deepEqual(
         difference.records.map(({ what, key, to }) => [what, key, to]),
         [
+          ['blob', config, `other bytes: ${digestOf(now.disk.get(path) ?? '')}`],
           ['content', config, `others from byte ${'{"architecture":"arm6'.length} on`],
           ['snapshot', 'container-1', 'there'],
         ],
