@@ -4,6 +4,7 @@ import { describeDownload, describeEvent, formatPercent } from './describe-event
 import { startProgress } from './progress.ts';
 import type { Screen } from './terminal-progress.ts';
 import { progressLines } from './terminal-progress.ts';
+import { visible } from './visible.ts';
 
 /** Where a logger writes; standard error, so that standard output carries results alone. */
 export type Write = (text: string) => void;
@@ -58,11 +59,11 @@ export function plainLogger(write: Write, options: LoggerOptions): Logger {
     report: (event) => {
       progress.take(event);
       const text = describeEvent(event, options.debug);
-      if (text !== undefined) write(`stowage: ${text}\n`);
+      if (text !== undefined) write(`stowage: ${visible(text)}\n`);
       refresh();
     },
     say: (text) => {
-      write(`stowage: ${text}\n`);
+      write(`stowage: ${visible(text)}\n`);
     },
     refresh,
     close: () => undefined,
@@ -89,7 +90,7 @@ export function prettyLogger(write: Write, options: LoggerOptions, screen: Scree
     return `\r\x1b[K${'\x1b[1A\x1b[K'.repeat(rows - 1)}`;
   };
   const draw = (above: string): void => {
-    const lines = progressLines(progress, screen);
+    const lines = progressLines(progress, screen).map(visible);
     if (above === '' && lines.length === 0 && drawn.length === 0) return;
     // In one write, so that nothing flickers.
     write(`${erase()}${above}${lines.join('\n')}`);
@@ -100,11 +101,11 @@ export function prettyLogger(write: Write, options: LoggerOptions, screen: Scree
     report: (event) => {
       const changed = progress.take(event);
       const text = describeEvent(event, options.debug);
-      if (text !== undefined) draw(`${text}\n`);
+      if (text !== undefined) draw(`${visible(text)}\n`);
       else if (changed && (isTurn(event) || options.now() - drawnAt >= FRAME)) draw('');
     },
     say: (text) => {
-      draw(`stowage: ${text}\n`);
+      draw(`stowage: ${visible(text)}\n`);
     },
     refresh: () => {
       draw('');

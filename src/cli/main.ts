@@ -9,6 +9,7 @@ import { environment, optionsFromEnvironment, surroundings } from './environment
 import { globalOptions } from './options.ts';
 import { hideAll, registerCommands } from './register-commands.ts';
 import { spellOut } from './spell-out.ts';
+import { visible } from './visible.ts';
 import type { Words } from './words.ts';
 import { readWords } from './words.ts';
 
@@ -148,7 +149,9 @@ async function run(
 }
 
 function print(outcome: Outcome, args: GlobalArguments): number {
-  process.stdout.write(args.json ? `${JSON.stringify(outcome.json, null, 2)}\n` : outcome.text);
+  process.stdout.write(
+    args.json ? `${JSON.stringify(outcome.json, null, 2)}\n` : visible(outcome.text),
+  );
   return outcome.exitCode ?? 0;
 }
 
@@ -157,7 +160,7 @@ function finish(failure: Failure, args: Pick<GlobalArguments, 'json' | 'log'>): 
   const code = exitCodeOf(failure);
   if (args.json) printJson(failure, message, hint, code);
   if (args.log === 'json') writeError(`${JSON.stringify({ type: 'failed', failure, message })}\n`);
-  else writeError(`stowage: ${message}\n${hint === undefined ? '' : `  hint: ${hint}\n`}`);
+  else writeError(visible(`stowage: ${message}\n${hint === undefined ? '' : `  hint: ${hint}\n`}`));
   return code;
 }
 
