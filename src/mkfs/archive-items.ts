@@ -7,7 +7,8 @@ import { TarReader } from '../oci/tar/reader.ts';
 import { TarError } from '../oci/tar/tar-error.ts';
 import { isAbsolute, memberPath } from './member-path.ts';
 import { printable, TreeError } from './tree-error.ts';
-import type { TreeItem, TreeReader } from './tree-reader.ts';
+import { ExtractedTree, WrongPlace } from './extracted-tree.ts';
+import type { Place, TreeItem, TreeReader } from './tree-reader.ts';
 
 export interface ArchiveOptions {
   /** As it was given: for messages. */
@@ -19,7 +20,8 @@ export interface ArchiveOptions {
 
 /**
  * A tar's members in their order, as GNU tar extracts them: names relative to the root whatever they begin with,
- * parents that have no member made in front of the first that needs them. Times of access and of change are left out:
+ * parents that have no member made in front of the first that needs them, and what is below a symbolic link below what
+ * that leads to. Times of access and of change are left out:
  * no extraction brings them back, and they differ from one archive of a tree to the next. Throws a `TreeError` on
  * what is wrong with the archive, and what the source throws.
  */
@@ -35,9 +37,11 @@ class ArchiveItems implements TreeReader {
   readonly #tar: TarReader;
   readonly #options: ArchiveOptions;
   readonly #warn: (detail: string) => void;
-  readonly #directories = new Set<string>(['']);
+  readonly #tree = new ExtractedTree();
   /** What comes before another member is read. */
   readonly #ready: TreeItem[] = [];
+  /** Of the member that was read last. */
+  #offset = 0;
 
   constructor(source: AsyncIterable<Uint8Array>, options: ArchiveOptions, report: Report) {
     this.#tar = new TarReader(refuseEmpty(decompress(source), options.input));
@@ -56,6 +60,10 @@ class ArchiveItems implements TreeReader {
     }
   }
 
+  place(): Place {
+    return { input: this.#options.input, offset: this.#offset };
+  }
+
   close(): Promise<void> {
     return this.#tar.close();
   }
@@ -70,22 +78,69 @@ class ArchiveItems implements TreeReader {
 
   #item(member: TarEntry | undefined): TreeItem | undefined {
     if (member === undefined) return undefined;
-    const { input, implied } = this.#options;
+    const { input } = this.#options;
     if (isAbsolute(member.name)) this.#warn('names that begin with a slash are taken without it');
     const path = pathOf(member, member.name, input);
     if (member.unknown.length > 0)
       this.#warn(
         `access control lists that name nobody by number are left out, such as that of ${printable(path)}; make the archive with --numeric-owner`,
       );
-    const entry = entryOf(member, path, this.#options);
+    this.#offset = member.offset;
+    const entry = this.#placed(entryOf(member, path, this.#options), member);
     const item = entry.type === 'file' ? { entry, content: contentOf(member, input) } : { entry };
-    const name = latin1(path);
-    const parent = name.slice(0, Math.max(0, name.lastIndexOf('/')));
-    const isKnown = this.#directories.has(parent);
-    if (entry.type === 'directory') this.#directories.add(name);
-    if (isKnown) return item;
-    this.#ready.push(...impliedParents(parent, this.#directories, implied), item);
-    return this.#ready.shift();
+    const ready = this.#ready.shift();
+    if (ready === undefined) return item;
+    this.#ready.push(item);
+    return ready;
+  }
+
+  /** The entry where an extraction would have it; what is missing on the way there comes first. */
+  #placed(entry: Entry, member: TarEntry): Entry {
+    const name = latin1(entry.path);
+    const slash = name.lastIndexOf('/');
+    const parent = name.slice(0, Math.max(0, slash));
+    if (this.#tree.isDirectory(parent)) return this.#remember(entry, name, member);
+    const { path, missing } = this.#within(member, () => this.#tree.parent(parent));
+    for (const directory of missing) {
+      this.#tree.addDirectory(directory);
+      this.#ready.push({ entry: impliedDirectory(directory, this.#options.implied) });
+    }
+    if (path === parent) return this.#remember(entry, name, member);
+    const real = `${path}${path === '' ? '' : '/'}${name.slice(slash + 1)}`;
+    return this.#remember({ ...entry, path: Buffer.from(real, 'latin1') }, real, member);
+  }
+
+  #remember(entry: Entry, name: string, member: TarEntry): Entry {
+    switch (entry.type) {
+      case 'directory':
+        this.#tree.addDirectory(name);
+        return entry;
+      case 'symlink':
+        this.#tree.addLink(name, latin1(entry.target));
+        return entry;
+      case 'hard link': {
+        const given = latin1(entry.target);
+        const target = this.#within(member, () => this.#tree.follow(given));
+        this.#tree.addName(name, entry.path, target);
+        return target === given ? entry : { ...entry, target: Buffer.from(target, 'latin1') };
+      }
+      case 'file':
+      case 'character device':
+      case 'block device':
+      case 'fifo':
+      case 'socket':
+        this.#tree.addOther(name, entry.path);
+        return entry;
+    }
+  }
+
+  #within<T>(member: TarEntry, look: () => T): T {
+    try {
+      return look();
+    } catch (error) {
+      if (!(error instanceof WrongPlace)) throw error;
+      throw badMember(member, error.detail, this.#options.input);
+    }
   }
 }
 
@@ -144,33 +199,17 @@ const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 function pathOf(member: TarEntry, name: Uint8Array, input: string): Uint8Array {
   const path = memberPath(name);
   if (path !== undefined) return path;
-  throw new TreeError({
-    reason: 'tree-bad',
-    input,
-    entry: printable(member.name),
-    offset: member.offset,
-    detail: 'it leads out of the tree by `..`',
-  });
+  throw badMember(member, 'it leads out of the tree by `..`', input);
+}
+
+function badMember({ name, offset }: TarEntry, detail: string, input: string): TreeError {
+  return new TreeError({ reason: 'tree-bad', input, entry: printable(name), offset, detail });
 }
 
 /** tar makes them as mkdir(1) does; their owner is root, whoever runs this. */
-function* impliedParents(
-  name: string,
-  known: Set<string>,
-  mtime: Timestamp,
-): Generator<TreeItem, void> {
-  const path = `${name}/`;
-  for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
-    const parent = path.slice(0, slash);
-    if (known.has(parent)) continue;
-    known.add(parent);
-    yield {
-      entry: {
-        ...{ type: 'directory', path: Buffer.from(parent, 'latin1') },
-        ...{ mode: 0o755, uid: 0, gid: 0, mtime },
-      },
-    };
-  }
+function impliedDirectory(name: string, mtime: Timestamp): Entry {
+  const path = Buffer.from(name, 'latin1');
+  return { type: 'directory', path, mode: 0o755, uid: 0, gid: 0, mtime };
 }
 
 async function* refuseEmpty(

@@ -16,7 +16,7 @@ import { readChunks } from './read-chunks.ts';
 import type { SortedNames } from './sorted-names.ts';
 import { sortedNames } from './sorted-names.ts';
 import { printable, TreeError } from './tree-error.ts';
-import type { TreeItem, TreeReader } from './tree-reader.ts';
+import type { Place, TreeItem, TreeReader } from './tree-reader.ts';
 
 /** Bytes up to which a file is read at once, into a buffer that all of them share. */
 const AT_ONCE = 1024 * 1024;
@@ -69,6 +69,10 @@ class Walk implements TreeReader {
     if (now < this.#turn) return this.#next();
     this.#turn = now + TURN;
     return nextTurn().then(() => this.#next());
+  }
+
+  place(): Place {
+    return { input: this.#root };
   }
 
   close(): Promise<void> {

@@ -3,6 +3,7 @@ import type { Attributes, Entry, Timestamp } from '../ext4/entry.ts';
 import type { Finished, ImageOptions, ImageWriter } from '../ext4/image-writer.ts';
 import type { Context } from '../model/event.ts';
 import { interruption } from '../model/file-failure.ts';
+import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { NeededSize } from './needed-size.ts';
@@ -74,8 +75,15 @@ async function addAll(
     needed.add(next.entry);
     let added = writer.addNow(adjust(next.entry, adjustments), next.content);
     if (added instanceof Promise) added = await added;
-    if (!added.ok) return added;
+    if (!added.ok) return fail(ofTree(added.failure, tree));
   }
+}
+
+/** What an image can't hold came from the tree: that is what somebody has to look at. */
+function ofTree(failure: Failure, tree: TreeReader): Failure {
+  if (failure.reason !== 'entry-refused') return failure;
+  const { entry, detail } = failure;
+  return { reason: 'tree-bad', ...tree.place(), entry, detail };
 }
 
 /** A size that does not do is told with one that would: the rest of the tree is counted for it. */

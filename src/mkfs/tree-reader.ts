@@ -7,10 +7,19 @@ export interface TreeItem {
   readonly content?: Content;
 }
 
+/** For messages. */
+export interface Place {
+  /** The tree as it was given. */
+  readonly input: string;
+  /** Of the last item in an archive, in bytes. */
+  readonly offset?: number;
+}
+
 /** A tree, parents before what is in them. */
 export interface TreeReader {
   /** Without a promise where nothing is to be waited for; undefined at the end, and from then on. */
   next(): TreeItem | undefined | Promise<TreeItem | undefined>;
+  place(): Place;
   /** Ends the reading, wherever it is. Idempotent. */
   close(): Promise<void>;
 }

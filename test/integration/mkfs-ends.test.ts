@@ -95,6 +95,44 @@ test('what is no tree', async (t) => {
   );
 });
 
+test('content that no file system takes is told with its place in the archive', async (t) => {
+  const s = scene(t);
+  await must(
+    'python3',
+    [
+      '-c',
+      `import tarfile
+def make(name, *members):
+    with tarfile.open(name, 'w', format=tarfile.PAX_FORMAT) as tar:
+        for path, kind, target in members:
+            member = tarfile.TarInfo(path)
+            member.type, member.linkname = kind, target
+            tar.addfile(member)
+make('link.tar', ('b', tarfile.REGTYPE, ''), ('a', tarfile.LNKTYPE, 'c'))
+make('long.tar', ('n' * 256, tarfile.REGTYPE, ''))
+make('full.tar', ('d', tarfile.DIRTYPE, ''), ('d/f', tarfile.REGTYPE, ''), ('d', tarfile.REGTYPE, ''))
+make('below.tar', ('f', tarfile.REGTYPE, ''), ('f/y', tarfile.REGTYPE, ''))`,
+    ],
+    { cwd: s.dir },
+  );
+  const cases = [
+    [
+      'link.tar',
+      /^stowage: link\.tar: "a": it is a hard link to what is not there yet \(at byte 512\)\n/,
+    ],
+    [
+      'long.tar',
+      /^stowage: long\.tar: "n{256}": a part of its path has 256 bytes.* \(at byte \d+\)\n/,
+    ],
+    ['full.tar', /^stowage: full\.tar: "d": .* \(at byte 1024\)\n/],
+    [
+      'below.tar',
+      /^stowage: below\.tar: "f\/y": it is below "f", which is no directory \(at byte 512\)\n/,
+    ],
+  ] as const;
+  for (const [name, message] of cases) await s.ends(3, [name, ...OUT], message);
+});
+
 test('outputs and options that can not be', async (t) => {
   const s = scene(t);
   await must('tar', ['-cf', join(s.dir, 't.tar'), '-C', '/', 'etc/hostname']);

@@ -37,6 +37,7 @@ async function failureOf(
       assert.ok(!isClosed);
       return (await items.next()).value ?? undefined;
     },
+    place: () => ({ input: 'tree' }),
     close: () => {
       isClosed = true;
       return Promise.resolve();
