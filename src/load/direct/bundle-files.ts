@@ -17,12 +17,13 @@ export interface BundleItem {
 
 /**
  * The bundle's files, root's, in the order of their paths, each after the directories that it needs (0755). `known` are the
- * paths of directories that are there. Reading their content throws a `LayerFailure` where it is not the pinned one.
+ * paths of directories that are there. Reading their content throws a `LayerFailure` where it is not the pinned one,
+ * and the signal's reason where that is aborted.
  */
 export function* bundleItems(
   { pins, wanted, store }: BuildRequest,
   known: ReadonlySet<string>,
-  mtime: Timestamp,
+  { mtime, signal }: { readonly mtime: Timestamp; readonly signal: AbortSignal },
 ): Generator<BundleItem, void> {
   const there = new Set(known);
   const common = { uid: 0, gid: 0, mtime };
@@ -44,15 +45,18 @@ export function* bundleItems(
       throw new Error(`${path} is not as pinned`);
     yield {
       entry: { type: 'file', path: Buffer.from(path), mode, size, ...common },
-      content: file?.kind === 'content' ? file.content : checked(path, pin, store),
+      content: file?.kind === 'content' ? file.content : checked(path, { pin, store, signal }),
     };
   }
 }
 
 async function* checked(
   owner: string,
-  pin: FilePin,
-  store: Store,
+  {
+    pin,
+    store,
+    signal,
+  }: { readonly pin: FilePin; readonly store: Store; readonly signal: AbortSignal },
 ): AsyncGenerator<Uint8Array, void> {
   const bad = (problem: BlobBad['problem']): LayerFailure =>
     new LayerFailure({
@@ -62,15 +66,17 @@ async function* checked(
   const hash = createHash('sha256');
   let size = 0;
   try {
+    signal.throwIfAborted();
     const source = createReadStream(store.filePath(pin.sha256)) as AsyncIterable<Uint8Array>;
     for await (const chunk of source) {
       size += chunk.length;
       if (size > pin.size) throw bad('wrong size');
       hash.update(chunk);
       yield chunk;
+      signal.throwIfAborted();
     }
   } catch (error) {
-    if (errorCode(error) === undefined) throw error;
+    if (signal.aborted || errorCode(error) === undefined) throw error;
     throw bad(errorCode(error) === 'ENOENT' ? 'missing' : 'unreadable');
   }
   if (size !== pin.size) throw bad('wrong size');

@@ -130,7 +130,7 @@ export class LayerThread {
     if (actual !== job.diffId) throw new WrongDiffId(actual);
   }
 
-  /** Whoever waits for something gets the error instead. */
+  /** Whoever waits for something gets the error instead, and whoever asks for more: what is at hand is given to nobody. */
   fail(error: Error): void {
     this.#failed ??= error;
     this.#waiting?.reject(error);
@@ -170,11 +170,11 @@ export class LayerThread {
   }
 
   #next(): Promise<Message> {
+    if (this.#failed !== undefined) return Promise.reject(this.#failed);
     const message = this.#messages.shift();
     if (message !== undefined) return Promise.resolve(message);
     return new Promise((resolve, reject) => {
-      if (this.#failed === undefined) this.#waiting = { resolve, reject };
-      else reject(this.#failed);
+      this.#waiting = { resolve, reject };
     });
   }
 }

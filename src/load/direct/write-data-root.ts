@@ -140,9 +140,11 @@ async function writeOnce(
 
   const after = await store(storage.after(written));
   if (!after.ok) return after;
-  for (const { entry, content: bytes } of bundleItems(request, directories, time)) {
+  const files = bundleItems(request, directories, { mtime: time, signal });
+  for (const { entry, content: bytes } of files) {
     const added = await sink.add(entry, bytes);
     if (!added.ok) return added;
+    if (signal.aborted) return fail(interruption(signal));
   }
   return ok();
 }
