@@ -80,12 +80,16 @@ async function copy({ path, size }) {
 /** A chunk is used again once the next but one has been asked for, so each is waited for before that. */
 async function feed(chunks, unpacker) {
   let taken;
-  for (const chunk of chunks) {
-    await taken;
-    if (unpacker.destroyed) return;
-    taken = new Promise((resolve) => { unpacker.write(chunk, resolve); });
+  try {
+    for (const chunk of chunks) {
+      await taken;
+      if (unpacker.destroyed) return;
+      taken = new Promise((resolve) => { unpacker.write(chunk, resolve); });
+    }
+    unpacker.end();
+  } catch (error) {
+    unpacker.destroy(error);
   }
-  unpacker.end();
 }
 
 let uncollected = 0;
@@ -169,13 +173,14 @@ async function unpack({ path, copy }) {
       problem = { code: String(error.code ?? ''), message: String(error.message) };
     }
     flush();
+    const isUnread = problem !== undefined && /^E[A-Z]+$/.test(problem.code);
     // Whoever packed it may have put something behind.
-    if (ofBlob !== undefined) {
+    if (ofBlob !== undefined && !isUnread) {
       const rest = Buffer.allocUnsafeSlow(bufferSize);
       for (let length; (length = readSync(fd, rest, 0, rest.length, null)) > 0; size += length)
         ofBlob.update(rest.subarray(0, length));
     }
-    const seen = ofBlob === undefined ? {} : { blob: { hex: ofBlob.digest('hex'), size } };
+    const seen = ofBlob === undefined || isUnread ? {} : { blob: { hex: ofBlob.digest('hex'), size } };
     if (problem === undefined) parentPort.postMessage({ type: 'end', hex: hash.digest('hex'), isPacked, ...seen });
     else parentPort.postMessage({ type: 'error', ...problem, ...seen });
   } finally {

@@ -3,9 +3,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import type { LayerJob } from '../../../../src/load/direct/layer-thread.ts';
 import { BadBlob, LayerThread, WrongDiffId } from '../../../../src/load/direct/layer-thread.ts';
+import { THREAD_PROGRAM } from '../../../../src/load/direct/thread-program.ts';
 import { digestOf } from '../../../../src/model/digest.ts';
 import { CompressionError } from '../../../../src/oci/compression-error.ts';
 import { noise } from '../../../rig/image.ts';
@@ -143,3 +146,53 @@ void test('who waits when it is called off hears of it', async (t) => {
     await assert.rejects(waiting, /called off/);
   });
 });
+
+void test('who is slow hears of it as well, and is given nothing more of what is at hand', async (t) => {
+  const { job } = jobFor(t, CONTENT);
+  await withThread([job], async (thread) => {
+    const chunks = thread.blob(job);
+    assert.equal((await chunks.next()).done, false);
+    // By then the thread has filled all of its buffers.
+    await pause(300);
+    thread.fail(new Error('called off'));
+    await assert.rejects(chunks.next(), /called off/);
+  });
+});
+
+interface Said {
+  readonly type: string;
+  readonly code?: string;
+  readonly buffer?: number;
+  readonly blob?: unknown;
+}
+
+for (const [name, blob] of [
+  ['packed', PACKED],
+  ['plain', CONTENT],
+] as const)
+  void test(`a ${name} blob that can't be read to its end is told`, async (t) => {
+    const { job } = jobFor(t, blob, { copy: false });
+    // A file system of another machine says so when the file is replaced there; once, and then it reads another.
+    const stand = `{
+      const fs = require('node:fs');
+      const { readSync } = fs;
+      let reads = 0;
+      fs.readSync = (...all) => {
+        reads += 1;
+        if (reads === 5) throw Object.assign(new Error('stale'), { code: 'ESTALE' });
+        return readSync(...all);
+      };
+    }`;
+    const shared = Array.from({ length: 4 }, () => new SharedArrayBuffer(1024 * 1024));
+    const worker = new Worker(stand + THREAD_PROGRAM, { eval: true, workerData: shared });
+    t.after(() => worker.terminate());
+    const last = await new Promise<Said>((resolve, reject) => {
+      worker.on('error', reject);
+      worker.on('message', (said: Said) => {
+        if (said.type === 'data') worker.postMessage({ free: said.buffer });
+        else if (said.type !== 'begin') resolve(said);
+      });
+      worker.postMessage(job);
+    });
+    assert.deepEqual([last.type, last.code, last.blob], ['error', 'ESTALE', undefined]);
+  });
