@@ -2,6 +2,9 @@ import type { PageFile } from './page-file.ts';
 import { PagedBytes } from './paged-bytes.ts';
 
 const FEWEST_SLOTS = 1024;
+/** Of the slots that are taken; how many times as many there are then. */
+const FULLEST = 0.8;
+const GROWTH = 1.5;
 const PAGE = 32 * 1024;
 /** Bytes that stay in memory, however many names there are. */
 const KEPT = 4 * 1024 * 1024;
@@ -33,8 +36,7 @@ export class NameIndex {
 
   find(directory: number, name: Uint8Array): number | undefined {
     const hash = hashOf(directory, name);
-    const mask = this.#slots.length - 1;
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = this.#firstFor(hash); ; slot = this.#behind(slot)) {
       const entry = (this.#slots[slot] ?? 0) - 1;
       if (entry < 0) return undefined;
       if (this.#hashes[slot] === hash && this.#isAt(entry, directory, name)) return entry;
@@ -61,7 +63,7 @@ export class NameIndex {
     this.#usedOfLast += length;
     if (previous !== undefined) this.#write(previous, NEXT, entry + 1);
     this.#count += 1;
-    if (this.#count * 4 > this.#slots.length * 3) this.#grow();
+    if (this.#count > this.#slots.length * FULLEST) this.#grow();
     this.#enter(entry + 1, hashOf(directory, name));
     return entry;
   }
@@ -111,18 +113,27 @@ export class NameIndex {
 
   #grow(): void {
     const [slots, hashes] = [this.#slots, this.#hashes];
-    this.#slots = new Uint32Array(slots.length * 2);
-    this.#hashes = new Uint32Array(slots.length * 2);
+    const length = Math.ceil(slots.length * GROWTH);
+    this.#slots = new Uint32Array(length);
+    this.#hashes = new Uint32Array(length);
     for (let i = 0; i < slots.length; i += 1) {
       const numbered = slots[i] ?? 0;
       if (numbered !== 0) this.#enter(numbered, hashes[i] ?? 0);
     }
   }
 
+  /** Where the search begins: hashes are dealt out to any number of slots in their order. */
+  #firstFor(hash: number): number {
+    return Math.floor((hash / 2 ** 32) * this.#slots.length);
+  }
+
+  #behind(slot: number): number {
+    return slot + 1 === this.#slots.length ? 0 : slot + 1;
+  }
+
   #enter(numbered: number, hash: number): void {
-    const mask = this.#slots.length - 1;
-    let slot = hash & mask;
-    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
+    let slot = this.#firstFor(hash);
+    while (this.#slots[slot] !== 0) slot = this.#behind(slot);
     this.#slots[slot] = numbered;
     this.#hashes[slot] = hash;
   }
@@ -132,7 +143,7 @@ function pageOf(entry: number): number {
   return Math.floor(entry / PAGE);
 }
 
-/** FNV-1a, and a last stir, as only the lower bits choose a slot. */
+/** FNV-1a, and a last stir, as what comes last in a name would not change the upper bits. */
 function hashOf(directory: number, name: Uint8Array): number {
   let hash = Math.imul(directory ^ 0x811c9dc5, 0x01000193);
   for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ (name[i] ?? 0), 0x01000193);

@@ -17,6 +17,7 @@ import {
   translate,
 } from './layer-items.ts';
 import type { PlannedContent, PlannedLayer } from './plan-content.ts';
+import { keepHeapSmall } from './small-heap.ts';
 
 /**
  * What takes a data root: an ext4 image, an archive, a directory. After a failure only `abandon` may be called.
@@ -49,6 +50,7 @@ export async function writeDataRoot(
   open: () => Promise<Result<Sink>>,
   context: Context,
 ): Promise<Result<void>> {
+  keepHeapSmall();
   const foreseen = new Set<PlannedLayer>();
   // What is begun anew is not told of again.
   const progress = new Progress(root.content, context);
