@@ -1,5 +1,6 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import type { Place } from '../ext4/partition.ts';
+import { pathProblem } from '../model/bundle-paths.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 
@@ -37,5 +38,19 @@ export function readPlace(
         option: '--offset',
         value: `${offset}`,
         expected: 'a number of bytes',
+      });
+}
+
+/** `--data-root`: a path on the partition, with or without a slash in front; empty for the partition itself. */
+export function readDataRoot(given: string | undefined): Result<string | undefined> {
+  const path = given?.replace(/^\/+|\/+$/g, '');
+  const problem = path === undefined || path === '' ? undefined : pathProblem(path);
+  return problem === undefined
+    ? ok(path)
+    : fail({
+        reason: 'invalid-option',
+        option: '--data-root',
+        value: given ?? '',
+        expected: `a path on the partition, such as docker: ${problem}`,
       });
 }

@@ -8,6 +8,7 @@ import type { ArchiveMembers } from './archive-members.ts';
 import type { Blobs } from './blobs.ts';
 import { unpackedSize } from './blobs.ts';
 import type { ContentImage, ContentLayer } from './contents.ts';
+import { TREE_OF_DATA, usualDatabases } from './find-data-root.ts';
 import type { NamedTarget } from './image-content.ts';
 import { imagesOf, platformIn, sortImages } from './image-content.ts';
 import { Stopped } from '../trees/stopped.ts';
@@ -40,11 +41,14 @@ export async function readArchiveContent(
     };
   }
   if (members.has('manifest.json')) return readDockerArchive(members, source);
+  const detail = usualDatabases().some((database) => members.has(database))
+    ? `this tar is ${TREE_OF_DATA}`
+    : 'this tar is no archive of images: no index.json, no manifest.json';
   throw new Stopped({
     reason: 'invalid-document',
     kind: 'content',
     file: source,
-    problems: [{ detail: 'this tar is no archive of images: no index.json, no manifest.json' }],
+    problems: [{ detail }],
   });
 }
 

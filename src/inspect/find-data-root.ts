@@ -28,3 +28,16 @@ export async function findDataRoot(
   }
   return undefined;
 }
+
+/** What to say of a tar or directory that has them. */
+export const TREE_OF_DATA =
+  'the content of a data image, and no file system: `stowage mkfs` makes one of it';
+
+/** By these a tree of files shows that it is to become a data image. */
+export function usualDatabases(): string[] {
+  return USUAL.flatMap((dataRoot) => [
+    containerdPaths(dataRoot, 'daemon').metaDb,
+    containerdPaths(dataRoot, 'own').metaDb,
+    overlay2Paths(dataRoot).repositories,
+  ]).map((path) => path.replace(/^\/+/, ''));
+}

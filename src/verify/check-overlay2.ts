@@ -88,7 +88,8 @@ export async function checkOverlay2(
     await checkStrangers(inspection, paths.driver, directories, 'is of no layer');
     await checkStrangers(inspection, paths.links, new Set(links.values()), 'is of no layer');
   }
-  const images = pins === undefined ? names.value.size : Object.keys(pins.images).length;
+  // Without pins there is one for each config, whatever its names.
+  const images = pins === undefined ? wanted.length : Object.keys(pins.images).length;
   return { images, ...hashed, snapshots: layers.size, layers: unpacked(paths, layers, cacheIds) };
 }
 

@@ -161,7 +161,10 @@ async function checkContainerd(
   const { blobs, metaDb, snapshotsDb, snapshots: directories } = content.paths;
   const kept = [blobs, metaDb, snapshotsDb, directories, ...Object.keys(pins.files)];
   await checkLeftovers(inspection, expected.dataRoot, kept);
-  return { ...hashed, snapshots, unpackedFiles, images: Object.keys(pins.images).length };
+  // Without pins there is one for each name.
+  const images = new Set(Object.values(pins.images).map(({ manifest }) => manifest.digest));
+  const count = expected.pins === undefined ? images.size : Object.keys(pins.images).length;
+  return { ...hashed, snapshots, unpackedFiles, images: count };
 }
 
 /** A graph driver has its images in `image/`, which containerd's store never has. */

@@ -3,7 +3,7 @@ import { openSubject } from '../../inspect/open-subject.ts';
 import { ok } from '../../model/result.ts';
 import { describeDifference } from '../../report/describe-difference.ts';
 import { defineCommand } from '../command.ts';
-import { placeOptions, readPlace } from '../place-options.ts';
+import { placeOptions, readDataRoot, readPlace } from '../place-options.ts';
 
 export const diffCommand = defineCommand({
   name: 'diff',
@@ -33,7 +33,9 @@ export const diffCommand = defineCommand({
   async run(args, surroundings) {
     const place = readPlace(args);
     if (!place.ok) return place;
-    const options = { place: place.value, dataRoot: args['data-root'] };
+    const dataRoot = readDataRoot(args['data-root']);
+    if (!dataRoot.ok) return dataRoot;
+    const options = { place: place.value, dataRoot: dataRoot.value };
     const from = await openSubject(args.from ?? '', options, surroundings);
     if (!from.ok) return from;
     const to = await openSubject(args.to ?? '', options, surroundings);

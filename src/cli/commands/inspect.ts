@@ -4,7 +4,7 @@ import { openSubject } from '../../inspect/open-subject.ts';
 import { ok } from '../../model/result.ts';
 import { describeContents } from '../../report/describe-contents.ts';
 import { defineCommand } from '../command.ts';
-import { placeOptions, readPlace } from '../place-options.ts';
+import { placeOptions, readDataRoot, readPlace } from '../place-options.ts';
 
 export const inspectCommand = defineCommand({
   name: 'inspect',
@@ -25,7 +25,9 @@ export const inspectCommand = defineCommand({
   async run(args, surroundings) {
     const place = readPlace(args);
     if (!place.ok) return place;
-    const options = { place: place.value, dataRoot: args['data-root'] };
+    const dataRoot = readDataRoot(args['data-root']);
+    if (!dataRoot.ok) return dataRoot;
+    const options = { place: place.value, dataRoot: dataRoot.value };
     const subject = await openSubject(args.target ?? '', options, surroundings);
     if (!subject.ok) return subject;
     const { contents } = subject.value;

@@ -1,5 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { Place } from '../../ext4/partition.ts';
+import { checkPlace, choosePartition, fileKind } from '../../inspect/file-kind.ts';
 import { dataDocumentOf } from '../../load/check-inputs.ts';
 import { readDataDocument } from '../../load/data-document.ts';
 import type { TargetPins } from '../../model/pins.ts';
@@ -15,7 +17,7 @@ import type { Outcome } from '../command.ts';
 import { defineCommand } from '../command.ts';
 import { readPinsFile } from '../inputs.ts';
 import { pinsOption, targetOptions } from '../options.ts';
-import { placeOptions, readPlace } from '../place-options.ts';
+import { placeOptions, readDataRoot, readPlace } from '../place-options.ts';
 import type { TargetArguments } from '../target.ts';
 import { parseChoice } from '../target.ts';
 
@@ -65,14 +67,16 @@ export const verifyCommand = defineCommand({
     const place = readPlace(args);
     if (!place.ok) return place;
     const how = { contents: !args.quick, used: args.used, place: place.value };
-    const there = await lookAtImage(image);
+    const givenRoot = readDataRoot(args['data-root']);
+    if (!givenRoot.ok) return givenRoot;
+    const there = await lookAtImage(image, place.value);
     if (!there.ok) return there;
     const beside = dataDocumentOf(image);
     const document = await readDataDocument(beside);
     // With pins given, data.json is only a convenience: it may be another's, or nobody's.
     if (!document.ok && args.pins === undefined) return document;
     const known = document.ok ? document.value : undefined;
-    const dataRoot = args['data-root'] ?? known?.dataRoot ?? 'docker';
+    const dataRoot = givenRoot.value ?? known?.dataRoot ?? 'docker';
     const { engine } = known?.settings ?? {};
     const unpack = args.unpack ?? engine?.unpack;
     if (args.self) {
@@ -126,18 +130,27 @@ function summary(
 }
 
 /** Before anything is opened: to open a pipe is to wait for whoever writes to it. */
-async function lookAtImage(file: string): Promise<Result<void>> {
+async function lookAtImage(file: string, place: Place | undefined): Promise<Result<void>> {
   const no = (detail: string): Result<never> =>
     fail({ reason: 'invalid-document', kind: 'data image', file, problems: [{ detail }] });
   try {
     const found = await stat(file);
-    return found.isFile() || found.isBlockDevice() ? ok() : no('this is no file');
+    if (found.isDirectory()) return no(`this is a directory${MAKE_ONE}`);
+    if (!found.isFile() && !found.isBlockDevice()) return no('this is no file');
   } catch (error) {
     const code = errorCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return no('there is no such file');
     return fail(fileFailure(error, file, 'reading the data image'));
   }
+  if (place !== undefined) return checkPlace(file, place);
+  const kind = await fileKind(file, file);
+  if (!kind.ok) return kind;
+  if (kind.value.kind === 'disk') return choosePartition(file);
+  return kind.value.kind === 'tar' ? no(`this is an archive${MAKE_ONE}`) : ok();
 }
+
+/** `build --format tar` and `dir` write such. */
+const MAKE_ONE = ', and no file system: `stowage mkfs` makes one of a tar or directory';
 
 /** The target of data.json, which must be the one that was asked for, if one was. */
 function checkTarget(pins: TargetPins, file: string, args: TargetArguments): Result<TargetPins> {
