@@ -6,6 +6,7 @@ import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { acquireLock } from '../../store/store-lock.ts';
 import { isRoot } from '../../tools/mount.ts';
+import { syncFileSystem } from '../../tools/sync-file-system.ts';
 import { unpackArchive } from '../../tools/unpack-archive.ts';
 import { checkDocuments } from '../check-documents.ts';
 import { checkStore } from '../check-inputs.ts';
@@ -66,10 +67,13 @@ export async function exportDataRoot(
       const unpacked = await unpackArchive(archive, tree, context.signal);
       if (!unpacked.ok) return unpacked;
       await rm(archive);
+      const synced = await syncFileSystem(tree, 'writing the data root', context.signal);
+      if (!synced.ok) return synced;
       await rmdir(output).catch((error: unknown) => {
         if (errorCode(error) !== 'ENOENT') throw error;
       });
       await rename(tree, output);
+      await syncDirectory(dirname(output));
       return ok(undefined);
     } finally {
       const removed = await removeWorkDirectory(directory);
