@@ -9,6 +9,7 @@ import { engineProblems, isVersion, profileOf } from '../../plan/engine-profile.
 import type { Store } from '../../store/store.ts';
 import type { ApiFailure, EngineApi } from '../../tools/engine-api.ts';
 import type { BuildRequest } from '../loader.ts';
+import { warnOfPacked } from '../warn-of-packed.ts';
 
 /** The engine that the dind image should turn out to be. */
 export interface ExpectedEngine extends Pick<Engine, 'store' | 'unpack'> {
@@ -66,12 +67,7 @@ export async function checkEngine(
           ? 'what it can do is known from its documentation alone; the outcome is verified as always'
           : 'it is newer than this stowage and taken for one like Docker 29; the outcome is verified as always',
     });
-  if (!engine.unpack)
-    context.report({
-      type: 'warning',
-      about: 'the images stay packed',
-      detail: `the device unpacks each when it first starts it, which takes about ${mebibytes(request.content.unpacked.likely)} MiB more of the partition for all of them`,
-    });
+  if (!engine.unpack) context.report(warnOfPacked(request.content));
   return ok({
     reference,
     version,
@@ -79,10 +75,6 @@ export async function checkEngine(
     store: engine.store,
     unpack: engine.unpack,
   });
-}
-
-function mebibytes(bytes: number): number {
-  return Math.ceil(bytes / (1024 * 1024));
 }
 
 /** `DOCKER_VERSION` in the image's environment, as the official images have it. */

@@ -3,6 +3,7 @@ import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
 import { engineProblems, profileOf } from '../../plan/engine-profile.ts';
 import type { BuildRequest } from '../loader.ts';
+import { warnOfPacked } from '../warn-of-packed.ts';
 import { containerdStorage, overlay2Storage } from './engine-storage.ts';
 import type { PlannedContent } from './plan-content.ts';
 import { planContent } from './plan-content.ts';
@@ -26,7 +27,10 @@ export async function planDataRoot(request: BuildRequest): Promise<Result<DataRo
 }
 
 /** Refuses what the device's engine can't do. */
-export function checkEngine({ wanted, pins }: BuildRequest, context: Context): Result<void> {
+export function checkEngine(
+  { wanted, pins, content }: BuildRequest,
+  context: Context,
+): Result<void> {
   const { engine } = wanted;
   const { version } = engine;
   const profile = profileOf(version);
@@ -41,13 +45,7 @@ export function checkEngine({ wanted, pins }: BuildRequest, context: Context): R
         ]
       : engineProblems(profile, engine, pins.images);
   if (problems.length > 0) return fail({ reason: 'engine-unable', version, problems });
-  if (!engine.unpack)
-    context.report({
-      type: 'warning',
-      about: 'the images stay packed',
-      detail:
-        'the device unpacks each when it first starts it, for which the partition must have room',
-    });
+  if (!engine.unpack) context.report(warnOfPacked(content));
   if (profile?.knowledge === 'unknown')
     context.report({
       type: 'warning',
