@@ -28,7 +28,7 @@ export function describeEvent(event: Event, debug: boolean): string | undefined 
     case 'tool-output':
       return debug ? `${event.tool}: ${redact(event.line)}` : undefined;
     case 'pinned':
-      return `pinned ${event.name}: ${event.reference}`;
+      return `${event.dry === true ? 'found' : 'pinned'} ${event.name}: ${event.reference}`;
     case 'fetch-planned':
       return event.missing === 0
         ? `all of ${event.images} images are in the store`

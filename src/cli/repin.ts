@@ -50,7 +50,7 @@ async function evaluateKeeping(
 }
 
 /** What was chosen, and for the rest the target that is pinned, as far as the bundle still has its variables. */
-function completed(bundle: Bundle, args: TargetArguments, old: TargetPins): TargetArguments {
+export function completed<A extends TargetArguments>(bundle: Bundle, args: A, old: TargetPins): A {
   const { platform, machine, set } = old.target;
   const known = Object.entries(set).filter(([name]) => Object.hasOwn(bundle.vars, name));
   return {

@@ -6,7 +6,13 @@ import type { Failure } from './failure.ts';
 export type Event =
   /** `what` is a reference or an address; `name` the image's, of which `pinned` tells the end. */
   | { readonly type: 'resolving'; readonly what: string; readonly name?: string }
-  | { readonly type: 'pinned'; readonly name: string; readonly reference: string }
+  | {
+      readonly type: 'pinned';
+      readonly name: string;
+      readonly reference: string;
+      /** It is looked at alone, and written nowhere. */
+      readonly dry?: true;
+    }
   | { readonly type: 'pins-written'; readonly file: string; readonly changed: boolean }
   | {
       readonly type: 'fetch-planned';

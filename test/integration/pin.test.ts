@@ -62,8 +62,17 @@ it('tells what moved in a table, and moves one image without asking for another'
   assert.equal(unpinned.code, 8);
   assert.match(unpinned.stdout, /linux\/amd64 is not pinned yet/);
   assert.equal((await pin(...platform)).code, 0);
-  const same = await pin(...platform, '--check');
+  // The pins have one target, so it need not be named; and nothing is pinned where nothing is written.
+  const same = await pin('--check');
   assert.deepEqual([same.code, same.stdout], [0, `${pins}: linux/amd64: nothing is newer\n`]);
+
+  assert.match(same.stderr, /^stowage: found app: /m);
+  assert.doesNotMatch(same.stderr, /pinned/);
+  const dry = await pin('-n');
+  assert.deepEqual([dry.code, dry.stdout], [0, `${pins}: linux/amd64: unchanged\n`], dry.stderr);
+  assert.doesNotMatch(dry.stderr, /pinned/);
+  const other = await pin('--check', '--machine', 'board', '--set', 'x=1');
+  assert.equal(other.code, 2);
 
   // The same tag built again, and two new versions in the catalog.
   await publish('app', '1', 'app built again');
@@ -80,7 +89,6 @@ it('tells what moved in a table, and moves one image without asking for another'
   assert.match(rows[2] ?? '', new RegExp(`^db +1 ${short} +2 ${short}$`));
   assert.match(rows[3] ?? '', new RegExp(`^web +1 ${short} +2 ${short}$`));
 
-  // The pins have one target, so it need not be named.
   await registry.forget();
   const updated = await pin('--update', 'web');
   assert.equal(updated.code, 0, updated.stderr);

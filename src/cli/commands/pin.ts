@@ -18,6 +18,7 @@ import {
   targetOptions,
 } from '../options.ts';
 import { movesTable } from '../moves-table.ts';
+import { completed } from '../repin.ts';
 import { networkAccess, resolveTarget } from '../resolve-target.ts';
 import type { TargetArguments } from '../target.ts';
 import { parseChoice } from '../target.ts';
@@ -46,11 +47,15 @@ export const pinCommand = defineCommand({
     },
     ...networkOptions,
   },
-  async run(args, surroundings) {
-    const bundle = await readBundleFiles(args.bundle.map(String));
+  async run(given, outer) {
+    const bundle = await readBundleFiles(given.bundle.map(String));
     if (!bundle.ok) return bundle;
-    const before = await readPinsFile(args.pins);
+    const before = await readPinsFile(given.pins);
     if (!before.ok) return before;
+    const target = chooseTarget(before.value, bundle.value, given);
+    if (!target.ok) return target;
+    const args = target.value;
+    const surroundings = args.check || args['dry-run'] ? lookingOnly(outer) : outer;
     const access = networkAccess(args, surroundings);
     if (!access.ok) return access;
     const names = args.update?.map(String) ?? [];
@@ -95,6 +100,32 @@ export const pinCommand = defineCommand({
     });
   },
 });
+
+/** With what is pinned where no platform is given: pins with one target need none. */
+function chooseTarget<
+  A extends TargetArguments & {
+    readonly pins: string;
+    readonly update?: readonly unknown[] | undefined;
+  },
+>(pins: Pins | undefined, bundle: Bundle, args: A): Result<A> {
+  const isKnown = args.platform !== undefined || (args.update ?? []).length > 0;
+  if (isKnown || pins === undefined || Object.keys(pins.targets).length === 0) return ok(args);
+  const choice = parseChoice(args);
+  if (!choice.ok) return choice;
+  const selected = selectTarget(pins, args.pins, choice.value, bundle);
+  return selected.ok ? ok(completed(bundle, args, selected.value)) : selected;
+}
+
+/** Nothing is written, so nothing is pinned. */
+function lookingOnly(surroundings: Surroundings): Surroundings {
+  const { report } = surroundings;
+  return {
+    ...surroundings,
+    report: (event) => {
+      report(event.type === 'pinned' ? { ...event, dry: true } : event);
+    },
+  };
+}
 
 function describeChange(pinned: boolean, changes: number, written: boolean, dry: boolean): string {
   const would = dry ? 'would be ' : '';
