@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { compareSubjects } from '../../../src/diff/compare-subjects.ts';
 import type { Difference } from '../../../src/diff/difference.ts';
 import { openSubject } from '../../../src/inspect/open-subject.ts';
+import type { Digest } from '../../../src/model/digest.ts';
 import { exitCodeOf } from '../../../src/model/failure.ts';
 import type { Result } from '../../../src/model/result.ts';
 import { describeDifference } from '../../../src/report/describe-difference.ts';
+import { createStore } from '../../../src/store/store.ts';
 import {
   quiet,
   sampleImage,
@@ -113,6 +115,34 @@ void describe('diff of images whose blobs are not whole', () => {
       const archive = writeDockerArchive(dir);
       const docker = await compare(archive, archive);
       assert.ok(docker.ok && docker.value.isEqual, JSON.stringify(docker));
+    } finally {
+      remove();
+    }
+  });
+
+  void it('refuses a store that lacks a blob with 3', async () => {
+    const { dir, remove } = scratch();
+    try {
+      const image = await sampleImage();
+      const { layout } = await writeOciArchive(dir, image, 'example.org/app:1');
+      const store = join(dir, 'store');
+      const opened = await createStore(store);
+      assert.ok(opened.ok);
+      for (const [digest, bytes] of image.blobs) {
+        mkdirSync(dirname(opened.value.blobPath(digest as Digest)), { recursive: true });
+        writeFileSync(opened.value.blobPath(digest as Digest), bytes);
+      }
+      const hex = image.descriptor.digest.replace(':', '_');
+      const own = join(store, 'images', `example.org%2Fapp:1@${hex}`);
+      mkdirSync(own, { recursive: true });
+      for (const name of ['oci-layout', 'index.json']) cpSync(join(layout, name), join(own, name));
+      const same = await compare(layout, store);
+      assert.ok(same.ok && same.value.same === 1, JSON.stringify(same));
+      const lost = image.layers[0]?.digest ?? '';
+      rmSync(opened.value.blobPath(lost as Digest));
+      const spoilt = await compare(layout, store);
+      assert.ok(!spoilt.ok && spoilt.failure.reason === 'source-bad');
+      assert.equal(spoilt.failure.detail, `${lost}: missing`);
     } finally {
       remove();
     }
