@@ -18,8 +18,8 @@ export function describeWayIn(
       ? 'join the group that its socket belongs to (sudo usermod -aG docker "$USER") and log in again'
       : 'let a group of yours use its socket: docs/security.md tells how';
   return engine === 'docker'
-    ? 'start it (sudo systemctl start docker), or give DOCKER_HOST; `stowage doctor` tells more'
-    : 'start it (sudo systemctl start podman.socket), or give CONTAINER_HOST; `stowage doctor` tells more';
+    ? 'start it (sudo systemctl start docker), or give DOCKER_HOST; `stowage doctor` tells more, and --loader direct needs none'
+    : 'start it (sudo systemctl start podman.socket), or give CONTAINER_HOST; `stowage doctor` tells more, and --loader direct needs none';
 }
 
 export function describeUnsuitable({ engine, problem, detail, oldest }: EngineUnsuitable): {

@@ -210,7 +210,7 @@ export function describeFailure(failure: Failure): FailureText {
     case 'tool-missing':
       return {
         message: `${failure.tool} is not on this machine`,
-        hint: `install it: sudo apt-get install ${failure.package} (\`stowage doctor\` looks for everything)`,
+        hint: `install it: sudo apt-get install ${failure.package} (\`stowage doctor\` looks for everything)${ENGINES.has(failure.tool) ? ', or build with --loader direct, which needs no engine' : ''}`,
       };
     case 'tool-failed': {
       const code = failure.exitCode === undefined ? '' : ` (exit code ${failure.exitCode})`;
@@ -268,6 +268,8 @@ export function describeFailure(failure: Failure): FailureText {
       return unreachable(failure);
   }
 }
+
+const ENGINES: ReadonlySet<string> = new Set(['docker', 'podman']);
 
 const DOCUMENT_HINTS = {
   bundle: 'docs/bundle.md describes bundles',

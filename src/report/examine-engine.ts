@@ -19,16 +19,19 @@ export async function examineEngine(
   const found = await findEngine(choice, signal, asking(machine));
   if (found.ok) return { what, ok: true, detail: `${found.value.command} ${found.value.version}` };
   const { failure } = found;
-  const detail =
+  const said =
     failure.reason === 'tool-missing'
       ? `${failure.tool} is missing`
       : describeFailure(failure).message;
+  const detail = `${said}; --loader direct needs none`;
   const remedy = engineRemedy(failure, install);
   return { what, ok: false, detail, ...(remedy === undefined ? {} : { remedy }) };
 }
 
 function engineRemedy(failure: Failure, install: (tool: string) => string): string | undefined {
-  if (failure.reason === 'tool-missing') return install(failure.tool);
+  // What it was named by need not be a package.
+  if (failure.reason === 'tool-missing')
+    return /^(?:docker|podman)$/.test(failure.tool) ? install(failure.tool) : undefined;
   if (failure.reason === 'engine-unreachable') {
     const docker = failure.engine === 'docker';
     if (failure.problem === 'permission')

@@ -394,7 +394,7 @@ test('6: this machine lacks skopeo, an engine, its command, or sudo', async (t) 
   await s.ends(
     6,
     buildArgs(s),
-    /^stowage: no docker engine answers: .*\/nonexistent\/docker\.sock.*\n {2}hint: start it \(sudo systemctl start docker\), or give DOCKER_HOST; `stowage doctor` tells more\n$/,
+    /^stowage: no docker engine answers: .*\/nonexistent\/docker\.sock.*\n {2}hint: start it \(sudo systemctl start docker\), or give DOCKER_HOST; `stowage doctor` tells more, and --loader direct needs none\n$/,
   );
 
   const user = await unprivilegedUser(t);
