@@ -93,12 +93,15 @@ const TYPES: Readonly<Record<string, string>> = {
   object: 'a map of keys and values',
   array: 'a list',
   integer: 'a whole number',
+  boolean: 'true or false',
 };
+
+/** Of these a description tells what they are for. */
+const DESCRIBED_BY_TYPE: ReadonlySet<string> = new Set(['object', 'array', 'boolean']);
 
 function describeWanted(schema: unknown): string {
   const { description, type } = schema as SchemaObject;
-  if (typeof description === 'string' && !['object', 'array'].includes(String(type)))
-    return description;
+  if (typeof description === 'string' && !DESCRIBED_BY_TYPE.has(String(type))) return description;
   if (typeof description === 'string' && description.startsWith('exactly')) return description;
   const types = type as string | string[] | undefined;
   return types === undefined

@@ -271,3 +271,12 @@ for (const [path, one, other] of DISAGREEING) {
     );
   });
 }
+
+test('a flag that is none is told what it can be, and not what it is for', () => {
+  assert.deepEqual(
+    problemsOf(
+      'stowage: 1\npartition: { label: d }\nengine: { version: "28.5.2", unpack: "no" }\nimages: {}\n',
+    ).filter((problem) => problem.includes('unpack')),
+    ['3:38 engine.unpack: "no" is not true or false'],
+  );
+});
