@@ -92,19 +92,16 @@ async function feed(chunks, unpacker) {
   }
 }
 
-let uncollected = 0;
+let garbage;
 
 /**
  * zlib puts everything into memory of its own, and V8 looks for what of it nobody needs any more when it has 32 MB, or
- * when small objects are collected: so there have to be some.
+ * when small objects are collected: so there have to be some. A little with each chunk: what lives through two collections
+ * is kept for long, so they must not come close together.
  */
-function collectSometimes(bytes) {
-  uncollected += bytes;
-  if (uncollected < ${4 * 1024 * 1024}) return;
-  uncollected = 0;
-  for (let i = 0; i < 64; i++) garbage = new Array(${2 * 1024}).fill(0);
+function makeGarbage() {
+  garbage = new Array(${6 * 1024}).fill(0);
 }
-let garbage;
 
 async function unpack({ path, copy }) {
   const fd = openSync(path, 'r');
@@ -162,7 +159,7 @@ async function unpack({ path, copy }) {
         void feed(blob, unpacker);
         try {
           for await (const chunk of unpacker) {
-            collectSometimes(chunk.length);
+            makeGarbage();
             await put(chunk);
           }
         } finally {
