@@ -3,7 +3,15 @@ import type { TarEntry } from '../tar/reader.ts';
 import type { Attributes, LayerEntry } from './layer-entry.ts';
 import { LayerError, NO_XATTRS } from './layer-entry.ts';
 import type { DirectoryNode, LeafNode, Node } from './layer-tree.ts';
-import { checkName, cleanParts, LayerTree, newDirectory, PathError } from './layer-tree.ts';
+import {
+  checkName,
+  checkPath,
+  cleanParts,
+  LayerTree,
+  newDirectory,
+  PathError,
+} from './layer-tree.ts';
+import { quoteName } from './quote-name.ts';
 import { afterChmod, boundTime, keptXattrs, ownerOf } from './member-attributes.ts';
 
 export interface ApplyOptions {
@@ -116,6 +124,7 @@ export class LayerApplier {
     if (name.includes('\0')) throw new LayerError('its name contains a NUL', member.name);
     const above = cleanParts(name);
     if (this.#options.by === 'graph driver') refuseUpwards(name, member.name);
+    checkPath(above);
     const base = ownCopy(above.pop());
     // The root is the snapshotter's.
     if (base === undefined) return;
@@ -219,6 +228,7 @@ export class LayerApplier {
     const target = latin1(member.linkTarget);
     if (member.type === 'symlink' && target === '')
       throw new LayerError('it is a symbolic link to nothing', member.name);
+    if (member.type === 'symlink') checkPath([target]);
     const { type, size, major, minor } = member;
     const node = newLeaf(type, this.#shared(attributes), {
       ...{ member: this.#member, size, target, major, minor },
@@ -244,7 +254,7 @@ export class LayerApplier {
     const node = this.tree.at(parts);
     if (node === undefined)
       throw new LayerError(
-        `it is a hard link to ${JSON.stringify(name)}, which this layer does not have`,
+        `it is a hard link to ${quoteName(name)}, which this layer does not have`,
         member.name,
       );
     if (node.type === 'directory')

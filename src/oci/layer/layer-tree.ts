@@ -1,4 +1,5 @@
 import type { Attributes } from './layer-entry.ts';
+import { quoteName } from './quote-name.ts';
 
 /**
  * What of a layer has been unpacked so far: where names lead to, and what is there. Names are latin1, a character a byte.
@@ -34,8 +35,9 @@ export class PathError extends Error {}
 
 /** As many as containerd follows (continuity, fs/path.go). */
 const MOST_LINKS = 255;
-/** Bytes of a name that Linux takes. */
+/** Bytes of a name and of a path that Linux takes. */
 const LONGEST_NAME = 255;
+const LONGEST_PATH = 4095;
 
 /** The parts of a name in an archive with `.`, `..` and slashes taken out, as if the layer's root were the root of all. */
 export function cleanParts(name: string): string[] {
@@ -75,7 +77,7 @@ export class LayerTree {
       checkName(part);
       const above = nodes.at(-1);
       if (above !== undefined && above.type !== 'directory')
-        throw new PathError(`${found.join('/')} is no directory`);
+        throw new PathError(`${quoteName(found.join('/'))} is no directory`);
       const node = above?.children.get(part);
       if (node?.type !== 'symlink') {
         found.push(part);
@@ -114,6 +116,7 @@ export class LayerTree {
   ): { readonly parts: string[]; readonly node: DirectoryNode } {
     if (this.#known?.raw === raw) return this.#known;
     const resolved = this.resolve(parts);
+    checkPath(resolved);
     let node = this.root;
     for (const [depth, part] of resolved.entries()) {
       const next = node.children.get(part);
@@ -124,7 +127,8 @@ export class LayerTree {
         node.children.set(part, made);
         node = made;
       } else if (next.type === 'directory') node = next;
-      else throw new PathError(`${resolved.slice(0, depth + 1).join('/')} is no directory`);
+      else
+        throw new PathError(`${quoteName(resolved.slice(0, depth + 1).join('/'))} is no directory`);
     }
     this.#known = { raw, parts: resolved, node };
     return this.#known;
@@ -169,4 +173,11 @@ export function checkName(name: string): void {
     throw new PathError(
       `a part of its name has ${name.length} bytes, and Linux takes ${LONGEST_NAME}`,
     );
+}
+
+/** Throws a `PathError`: each directory on the way is told of with its path, which is nothing to do for any length. */
+export function checkPath(parts: readonly string[]): void {
+  const length = parts.reduce((sum, part) => sum + part.length + 1, -1);
+  if (length > LONGEST_PATH)
+    throw new PathError(`its name has ${length} bytes, and Linux takes ${LONGEST_PATH}`);
 }

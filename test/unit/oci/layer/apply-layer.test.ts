@@ -277,7 +277,7 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'what is below a file is refused': {
     layers: [[file('a'), file('a/b')]],
-    tree: 'a is no directory',
+    tree: '"a" is no directory',
   },
   'a link takes the place of a directory, and its time is another’s': {
     layers: [[directory('d/'), directory('e/', { mtime: 5 }), symlink('d', 'e')]],
