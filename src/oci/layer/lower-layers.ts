@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from 'node:crypto';
 import type { Attributes, LayerEntry } from './layer-entry.ts';
 import { madeIn } from './apply-layer.ts';
 import { LayerError } from './layer-entry.ts';
@@ -71,28 +72,44 @@ export function inheritAttributes(
   for (const path of layer.inheriting) {
     const node = layer.tree.at(path.split('/'));
     if (node?.type !== 'directory') continue;
-    const found = findBelow(path, lower);
-    if (found !== undefined) node.attributes = inherit(node, found);
-    else if (!node.isUnpacked) {
-      // Its own parent may be as a lower layer has it.
-      const parent = layer.tree.at(path.split('/').slice(0, -1)) ?? layer.tree.root;
-      const made = madeIn(parent.attributes, node.attributes);
-      if (made.gid === node.attributes.gid) continue;
-      node.attributes = made;
-    } else continue;
+    const parent = layer.tree.at(path.split('/').slice(0, -1)) ?? layer.tree.root;
+    const attributes = inherited(
+      node.attributes,
+      node.isUnpacked,
+      findBelow(path, lower),
+      parent.attributes,
+    );
+    if (attributes === node.attributes) continue;
+    node.attributes = attributes;
     entries.push({ type: 'directory', path, ...node.attributes });
   }
   return entries;
 }
 
-function inherit(node: DirectoryNode, found: Attributes): Attributes {
+/**
+ * The one rule of what a directory that was made without a member of its own inherits. `own` is how it was made, or how
+ * the member says it is that came later (`isUnpacked`), `below` what the topmost lower layer that has it says, `parent`
+ * how the directory is that it is in, once that has inherited as well. `own` itself where it inherits nothing.
+ */
+export function inherited(
+  own: Attributes,
+  isUnpacked: boolean,
+  below: Attributes | undefined,
+  parent: Attributes,
+): Attributes {
+  if (below === undefined) {
+    if (isUnpacked) return own;
+    // Its own parent may be as a lower layer has it.
+    const made = madeIn(parent, own);
+    return made.gid === own.gid ? own : made;
+  }
   const xattrs = new Map(
-    [...found.xattrs, ...node.attributes.xattrs].filter(
-      ([name]) => !name.startsWith('trusted.') || node.attributes.xattrs.has(name),
+    [...below.xattrs, ...own.xattrs].filter(
+      ([name]) => !name.startsWith('trusted.') || own.xattrs.has(name),
     ),
   );
   // A member that came later said everything but these.
-  return { ...(node.isUnpacked ? node.attributes : found), xattrs };
+  return { ...(isUnpacked ? own : below), xattrs };
 }
 
 function findBelow(path: string, lower: readonly WrittenLayer[]): Attributes | undefined {
@@ -153,14 +170,13 @@ function has(sorted: Float64Array, path: string): boolean {
   return sorted[low] === wanted;
 }
 
-/** 52 bits: two of FNV-1a from different starts. */
+/** Other in every process: whoever makes a layer can't look for names that are taken for each other. */
+const SALT = randomBytes(16).toString('latin1');
+
+/** 52 bits, which a number holds. What is written depends on which are the same, and not on what they are. */
 function hashOf(path: string): number {
-  let a = 0x811c9dc5;
-  let b = 0x050c5d1f;
-  for (let at = 0; at < path.length; at += 1) {
-    const code = path.charCodeAt(at);
-    a = Math.imul(a ^ code, 0x01000193);
-    b = Math.imul(b ^ code, 0x01000193) + at;
-  }
-  return (a >>> 0) * 2 ** 20 + ((b >>> 0) & 0xfffff);
+  const hash = createHash('sha256')
+    .update(SALT + path, 'latin1')
+    .digest();
+  return hash.readUInt32LE(0) * 2 ** 20 + (hash.readUInt32LE(4) >>> 12);
 }
