@@ -18,8 +18,15 @@ export type TreeDifference =
 export interface CompareTreesOptions extends CompareOptions {
   /** What is at or below these paths is somebody else's. */
   readonly skip?: (path: string) => boolean;
-  /** How the first tree's directory at a path is to be, where that is more than it says itself. */
-  readonly complete?: (node: TreeNode, path: string) => Promise<TreeNode>;
+  /**
+   * How the first tree's directory at a path is to be, where that is more than it says itself. `parent` is the directory
+   * that it is in, completed; undefined for the root.
+   */
+  readonly complete?: (
+    node: TreeNode,
+    path: string,
+    parent: TreeNode | undefined,
+  ) => Promise<TreeNode>;
 }
 
 /**
@@ -31,20 +38,21 @@ export async function* compareTrees(
   b: MergedNode | undefined,
   options: CompareTreesOptions = {},
   path = '',
+  parent?: TreeNode,
 ): AsyncGenerator<TreeDifference, void> {
   if (a === undefined || b === undefined) {
     if (a !== undefined) yield* allOf(a, 'removed', path, options);
     if (b !== undefined) yield* allOf(b, 'added', path, options);
     return;
   }
-  const wanted = (await options.complete?.(a.node, path)) ?? a.node;
+  const wanted = (await options.complete?.(a.node, path, parent)) ?? a.node;
   const changes = await compareNodes(wanted, b.node, options);
   if (changes.length > 0) yield { kind: 'changed', path, changes, from: a.node, to: b.node };
   const [left, right] = [new Map(await mergedChildren(a)), new Map(await mergedChildren(b))];
   for (const name of [...new Set([...left.keys(), ...right.keys()])].sort()) {
     const below = path === '' ? name : `${path}/${name}`;
     if (options.skip?.(below) === true) continue;
-    yield* compareTrees(left.get(name), right.get(name), options, below);
+    yield* compareTrees(left.get(name), right.get(name), options, below, wanted);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
 import type { Digest } from '../model/digest.ts';
 import type { NodeChange } from '../trees/compare-nodes.ts';
-import type { TreeDifference } from '../trees/compare-trees.ts';
+import type { CompareTreesOptions, TreeDifference } from '../trees/compare-trees.ts';
 import { compareTrees } from '../trees/compare-trees.ts';
 import { ImageNode, imageTreeAt } from '../trees/image-tree.ts';
 import type { LayerOptions, UnpackedLayer as UnpackedTree } from '../trees/layer-tree.ts';
@@ -66,8 +66,8 @@ async function checkLayer(
   });
   if (unpacked === undefined) return 0;
   if (unpacked.diffId === layer.diffId)
-    await compareFiles(inspection, what, unpacked.root, found, (node, path) =>
-      completeDirectory(reader, layer.lower, node, path, signal),
+    await compareFiles(inspection, what, unpacked.root, found, (node, path, parent) =>
+      completeDirectory(reader, layer.lower, { node, path, parent }, signal),
     );
   else inspection.find(`${what} unpacks to ${unpacked.diffId} instead of ${layer.diffId}`);
   return unpacked.files;
@@ -95,7 +95,7 @@ export async function compareFiles(
   what: string,
   wanted: TreeNode,
   found: TreeNode,
-  complete?: (node: TreeNode, path: string) => Promise<TreeNode>,
+  complete?: CompareTreesOptions['complete'],
 ): Promise<void> {
   let findings = 0;
   const differences = compareTrees(single(wanted), single(found), {

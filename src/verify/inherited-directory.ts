@@ -1,46 +1,59 @@
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
+import type { Attributes } from '../oci/layer/layer-entry.ts';
+import { cleanParts } from '../oci/layer/layer-tree.ts';
+import { inherited } from '../oci/layer/lower-layers.ts';
 import { ImageNode } from '../trees/image-tree.ts';
 import { need } from '../trees/stopped.ts';
 import type { TreeNode } from '../trees/tree-node.ts';
 
 /**
  * What a directory looks like that a layer has no member for, or one that came late: the topmost lower layer that has it
- * says how it is (containerd, pkg/archive/tar.go, `mkparent`). `lower` are the directories of their snapshots, the nearest
- * first. Throws `Stopped`.
+ * says how it is (containerd, pkg/archive/tar.go, `mkparent`), else the directory that it is in, its `parent`. `lower` are
+ * the directories of their snapshots, the nearest first. Throws `Stopped`.
  */
 export async function completeDirectory(
   reader: ImageReader,
   lower: readonly string[],
-  node: TreeNode,
-  path: string,
+  { node, path, parent }: { node: TreeNode; path: string; parent: TreeNode | undefined },
   signal: AbortSignal,
 ): Promise<TreeNode> {
-  if (node.type !== 'directory' || path === '' || node.inherits !== true) return node;
-  for (const root of lower) {
-    const below = await findWithin(reader, root, path, signal);
-    if (below === undefined) continue;
-    // Replaced there, so what is below that is not meant.
-    return below.type === 'directory' ? inherit(node, below) : node;
-  }
-  return node;
-}
-
-function inherit(node: TreeNode, below: TreeNode): TreeNode {
-  const { mode, uid, gid } = node.isImplied ? below : node;
+  if (node.type !== 'directory' || parent === undefined || node.inherits !== true) return node;
+  const below = await findBelow(reader, lower, path, signal);
+  const own = await attributesOf(node);
+  const { mode, uid, gid, xattrs } = inherited(
+    own,
+    !node.isImplied,
+    below === undefined ? undefined : await attributesOf(below),
+    await attributesOf(parent),
+  );
   return {
     ...{ type: 'directory', mode, uid, gid, size: 0, links: 1, device: undefined },
+    // Something was made in it since.
     ...{ mtime: node.mtime, isImplied: node.isImplied },
     children: () => node.children(),
     target: () => node.target(),
     digest: () => node.digest(),
-    xattrs: async () => {
-      const own = await node.xattrs();
-      const inherited = [...(await below.xattrs())].filter(
-        ([name]) => !name.startsWith('trusted.'),
-      );
-      return new Map([...inherited, ...own]);
-    },
+    xattrs: () => Promise.resolve(xattrs),
   };
+}
+
+async function findBelow(
+  reader: ImageReader,
+  lower: readonly string[],
+  path: string,
+  signal: AbortSignal,
+): Promise<TreeNode | undefined> {
+  for (const root of lower) {
+    const below = await findWithin(reader, root, path, signal);
+    // Replaced where it is something else, so what is below that is not meant.
+    if (below !== undefined) return below.type === 'directory' ? below : undefined;
+  }
+  return undefined;
+}
+
+async function attributesOf(node: TreeNode): Promise<Attributes> {
+  const { mode, uid, gid, mtime = { seconds: 0, nanoseconds: 0 } } = node;
+  return { mode, uid, gid, mtime, xattrs: await node.xattrs() };
 }
 
 /** As many as containerd follows (continuity, fs/path.go). */
@@ -74,8 +87,10 @@ export async function findWithin(
     links += 1;
     if (links > MOST_LINKS) return undefined;
     const target = await node.target();
-    if (target.startsWith('/')) found.length = 0;
-    pending.push(...target.split('/').reverse());
+    // By its text, as containerd follows them: `..` does not look where a link before it leads.
+    const whole = target.startsWith('/') ? target : [...found, target].join('/');
+    pending.push(...cleanParts(whole).reverse());
+    found.length = 0;
   }
   return node;
 }

@@ -112,6 +112,38 @@ void describe('verify of unpacked files', () => {
     }
   });
 
+  void it('expects what is made in a set-group-ID directory of a lower layer in its group', async () => {
+    const base: Files = {
+      'a/': { type: 'directory', mode: 0o2755, gid: 50 },
+      'a/z/': { type: 'directory', mode: 0o700, gid: 7 },
+    };
+    const top: Files = { 'a/b/deep/c': 'c', 'a/z/y/c': 'c' };
+    for (const group of [50, 0]) {
+      const { dir, remove } = scratch();
+      try {
+        const made = await draftUnpacked({ one: [base, top] });
+        const root = fs(made, 1);
+        put(made.entries, `${root}/a`, { type: 'directory', mode: 0o2755, gid: 50 });
+        put(made.entries, `${root}/a/b`, { type: 'directory', mode: 0o755, gid: group });
+        put(made.entries, `${root}/a/z`, { type: 'directory', mode: 0o700, gid: 7 });
+        const image = await writeUnpacked(made, dir, 'data');
+        const expected = { pins: made.pins, dataRoot: 'docker', contents: true };
+        const verified = await verifyDataImage(image, expected, quiet());
+        if (group === 50) {
+          assert.ok(verified.ok, JSON.stringify(verified));
+          continue;
+        }
+        assert.ok(!verified.ok && verified.failure.reason === 'not-verified');
+        assert.deepEqual(
+          verified.failure.findings.map((finding) => finding.replace(/^.*: /, '')),
+          ['a/b belongs to 0:0 instead of 0:50'],
+        );
+      } finally {
+        remove();
+      }
+    }
+  });
+
   const spoilt: readonly (readonly [
     name: string,
     spoil: (draft: UnpackedDraft) => void,
