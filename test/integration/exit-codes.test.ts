@@ -185,7 +185,7 @@ test('2: options that can not be', async (t) => {
       `stowage: --jobs "many" can't be: expected a number\n${HINT.usage}`,
     ],
     [
-      fetchArgs(s, ['--log', 'plain', '--log', 'json']),
+      fetchArgs(s, ['--log', 'json', '--log', 'plain']),
       `stowage: --log is given more than once\n${HINT.usage}`,
     ],
     [
@@ -373,7 +373,8 @@ function pathWithout(t: TestContext, ...names: readonly string[]): string {
 
 test('6: this machine lacks skopeo, an engine, its command, or sudo', async (t) => {
   const s = scene(t);
-  const apt = '(`stowage doctor` looks for everything)\n';
+  const looks = '(`stowage doctor` looks for everything)';
+  const apt = `${looks}\n`;
   const toNew = ['pin', '-b', bundle, '-p', join(s.dir, 'p.json'), '--platform', platform];
   await s.ends(
     6,
@@ -386,7 +387,7 @@ test('6: this machine lacks skopeo, an engine, its command, or sudo', async (t) 
   await s.ends(
     6,
     buildArgs(s),
-    `stowage: docker is not on this machine\n  hint: install it: sudo apt-get install docker.io ${apt}`,
+    `stowage: docker is not on this machine\n  hint: install it: sudo apt-get install docker.io ${looks}, or build with --loader direct, which needs no engine\n`,
     {
       env: { PATH: pathWithout(t, 'docker') },
     },
