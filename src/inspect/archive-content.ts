@@ -6,12 +6,13 @@ import { readDiffIds } from '../oci/image-parts.ts';
 import { chainIds } from '../data-root/containerd-store.ts';
 import type { ArchiveMembers } from './archive-members.ts';
 import type { Blobs } from './blobs.ts';
-import { unpackedSize } from './blobs.ts';
+import { MOST_DOCUMENT, unpackedSize } from './blobs.ts';
 import type { ContentImage, ContentLayer } from './contents.ts';
 import { TREE_OF_DATA, usualDatabases } from './find-data-root.ts';
 import type { NamedTarget } from './image-content.ts';
 import { imagesOf, platformIn, sortImages } from './image-content.ts';
 import { Stopped } from '../trees/stopped.ts';
+import { displayName } from '../trees/tree-node.ts';
 
 /** Images of an archive or layout, and their blobs. */
 export interface BlobContent {
@@ -19,9 +20,6 @@ export interface BlobContent {
   readonly images: readonly ContentImage[];
   readonly blobs: Blobs;
 }
-
-/** Larger is no list of images. */
-const MOST_LIST = 32 * 1024 * 1024;
 
 /** An OCI archive, also where Docker's list is there too; else a docker archive. Throws `Stopped`. */
 export async function readArchiveContent(
@@ -101,7 +99,7 @@ async function readDockerArchive(members: ArchiveMembers, source: string): Promi
     const file = entry?.Config;
     if (typeof file !== 'string' || !members.has(file))
       throw broken(source, 'an image in its manifest.json has no config');
-    const config = await readMember(members, file);
+    const config = await readMember(members, file, source);
     const digest = digestOf(config);
     places.set(digest, posix.normalize(file));
     const diffIds = readDiffIds(config);
@@ -151,17 +149,18 @@ function merge(images: readonly ContentImage[]): readonly ContentImage[] {
 }
 
 async function readList(members: ArchiveMembers, name: string, source: string): Promise<unknown> {
-  if ((members.size(name) ?? Infinity) > MOST_LIST)
-    throw broken(source, `its ${name} is too large`);
   try {
-    return JSON.parse((await readMember(members, name)).toString('utf8')) as unknown;
+    return JSON.parse((await readMember(members, name, source)).toString('utf8')) as unknown;
   } catch (error) {
     if (error instanceof SyntaxError) throw broken(source, `its ${name} is not JSON`);
     throw error;
   }
 }
 
-async function readMember(members: ArchiveMembers, name: string): Promise<Buffer> {
+/** A document, which the list of an archive may call what is none. */
+async function readMember(members: ArchiveMembers, name: string, source: string): Promise<Buffer> {
+  if ((members.size(name) ?? Infinity) > MOST_DOCUMENT)
+    throw broken(source, `its ${displayName(Buffer.from(name).toString('latin1'))} is too large`);
   const pieces: Buffer[] = [];
   for await (const piece of members.read(name)) pieces.push(Buffer.from(piece));
   return Buffer.concat(pieces);

@@ -13,7 +13,7 @@ export interface Blobs {
 }
 
 /** Larger is no document: registries may refuse manifests over 4 MiB, and no config comes near. */
-const MOST_DOCUMENT = 32 * 1024 * 1024;
+export const MOST_DOCUMENT = 32 * 1024 * 1024;
 
 /** A small blob; undefined where it is not there, or too large to be a document. */
 export async function readDocument(blobs: Blobs, digest: Digest): Promise<Buffer | undefined> {

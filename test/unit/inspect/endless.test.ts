@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { compareSubjects } from '../../../src/diff/compare-subjects.ts';
@@ -78,6 +78,24 @@ void describe('inspect of what has no end', SOON, () => {
     const failure = await inspectChanged([`sif ${draft.blob(layer)} size 0x100000000`]);
     assert.ok(failure?.reason === 'image-corrupt');
     assert.match(failure.detail, /4294967296 bytes, more than the file system/);
+  });
+
+  void it('refuses a config in a docker archive that is larger than any', async () => {
+    const { dir, remove } = scratch();
+    try {
+      writeFileSync(join(dir, 'layer.tar'), '');
+      truncateSync(join(dir, 'layer.tar'), 32 * 1024 * 1024 + 1);
+      const list = [{ Config: 'layer.tar', RepoTags: ['app:1'], Layers: ['layer.tar'] }];
+      writeFileSync(join(dir, 'manifest.json'), JSON.stringify(list));
+      const archive = join(dir, 'save.tar');
+      execFileSync('tar', ['-C', dir, '-cf', archive, 'layer.tar', 'manifest.json']);
+      const subject = await openSubject(archive, {}, quiet());
+      assert.ok(!subject.ok && subject.failure.reason === 'source-bad');
+      assert.ok(subject.failure.problem === 'broken');
+      assert.equal(subject.failure.detail, 'its layer.tar is too large');
+    } finally {
+      remove();
+    }
   });
 
   void it('says of an index that it lists itself, and reads each one once', async () => {
