@@ -14,6 +14,7 @@ import type { CompareTreesOptions, TreeDifference } from '../trees/compare-trees
 import { compareTrees } from '../trees/compare-trees.ts';
 import { imageTreeAt } from '../trees/image-tree.ts';
 import { single } from '../trees/merged-tree.ts';
+import { isOverlaysOwn } from '../trees/tree-node.ts';
 import { FileCollector, isEmpty } from './collect-files.ts';
 import type {
   FieldChange,
@@ -36,11 +37,6 @@ export interface DataImageDifferences {
   readonly sameLayers: ReadonlySet<string>;
   /** Blobs that both have, whose bytes are what their digests say. */
   readonly hashed: ReadonlySet<Digest>;
-}
-
-/** What overlayfs keeps for itself, but for the mark that hides lower layers. */
-export function isOverlaysOwn(name: string): boolean {
-  return name.startsWith('trusted.overlay.') && name !== 'trusted.overlay.opaque';
 }
 
 /** Throws `Stopped`. `most` is how many files are listed of each tree. */

@@ -9,7 +9,7 @@ import {
 import { listAt, readAt } from '../ext4/reader/at-path.ts';
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
 import type { Digest } from '../model/digest.ts';
-import { digestFromHex, hexOf } from '../model/digest.ts';
+import { digestFromHex } from '../model/digest.ts';
 import { readDiffIds } from '../oci/image-parts.ts';
 import { DATABASE_LIMIT } from './containerd-content.ts';
 import type { ContentImage, ContentLayer } from './contents.ts';
@@ -115,9 +115,4 @@ export function layerDirectory(
 ): string | undefined {
   const cacheId = cacheIds.get(chainId);
   return cacheId === undefined ? undefined : `/${paths.driver}/${cacheId}/diff`;
-}
-
-/** Where an image's config lies, absolute in the partition. */
-export function configPath(paths: Overlay2Paths, config: Digest): string {
-  return `/${paths.configs}/${hexOf(config)}`;
 }

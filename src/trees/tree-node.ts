@@ -43,6 +43,11 @@ export function isWhiteout({ type, device }: TreeNode): boolean {
 
 const OPAQUE = 'trusted.overlay.opaque';
 
+/** Extended attributes that overlayfs keeps for itself, but for the mark that hides lower layers. */
+export function isOverlaysOwn(name: string): boolean {
+  return name.startsWith('trusted.overlay.') && name !== OPAQUE;
+}
+
 export async function isOpaque(directory: TreeNode): Promise<boolean> {
   const value = (await directory.xattrs()).get(OPAQUE);
   return value !== undefined && value.length === 1 && value[0] === 0x79;

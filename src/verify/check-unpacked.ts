@@ -9,7 +9,7 @@ import { LayerRefused, unpackLayer } from '../trees/layer-tree.ts';
 import { single } from '../trees/merged-tree.ts';
 import { need } from '../trees/stopped.ts';
 import type { TreeNode } from '../trees/tree-node.ts';
-import { displayName } from '../trees/tree-node.ts';
+import { displayName, isOverlaysOwn } from '../trees/tree-node.ts';
 import { completeDirectory } from './inherited-directory.ts';
 import type { Inspection } from './inspection.ts';
 import { eachOfTwo } from './inspection.ts';
@@ -100,7 +100,7 @@ export async function compareFiles(
   let findings = 0;
   const differences = compareTrees(single(wanted), single(found), {
     directoryTimes: true,
-    ignoreXattr: (name) => name.startsWith('trusted.overlay.') && name !== OPAQUE,
+    ignoreXattr: isOverlaysOwn,
     ...(complete === undefined ? {} : { complete }),
   });
   for await (const difference of differences)
@@ -112,8 +112,6 @@ export async function compareFiles(
   if (findings > MOST_FINDINGS)
     inspection.find(`${what}: ${findings - MOST_FINDINGS} more of the kind`);
 }
-
-const OPAQUE = 'trusted.overlay.opaque';
 
 function problemsOf(difference: TreeDifference): string[] {
   switch (difference.kind) {
