@@ -185,8 +185,8 @@ test('2: options that can not be', async (t) => {
       `stowage: --jobs "many" can't be: expected a number\n${HINT.usage}`,
     ],
     [
-      fetchArgs(s, ['--log', 'json', '--log', 'plain']),
-      `stowage: --log is given more than once\n${HINT.usage}`,
+      fetchArgs(s, ['--stall', '1', '--stall', '2']),
+      `stowage: --stall is given more than once\n${HINT.usage}`,
     ],
     [
       ['build', '-b', bundle],
