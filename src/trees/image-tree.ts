@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
 import type { Inode } from '../ext4/reader/inode.ts';
 import { interruption } from '../model/file-failure.ts';
@@ -6,6 +7,9 @@ import { MetDirectories } from './met-directories.ts';
 import { need, Stopped } from './stopped.ts';
 import type { TreeNode } from './tree-node.ts';
 import { displayName } from './tree-node.ts';
+
+/** Milliseconds after which the event loop gets its turn: holes take none, and no signal would be heard. */
+const TURN = 50;
 
 /** The tree below an inode of a file system image: a snapshot's `fs`, or all of it. */
 export class ImageNode implements TreeNode {
@@ -90,7 +94,12 @@ export class ImageNode implements TreeNode {
   }
 
   async *content(): AsyncGenerator<Uint8Array> {
+    let since = performance.now();
     for await (const piece of this.#reader.readFile(this.#inode)) {
+      if (performance.now() - since > TURN) {
+        await nextTurn();
+        since = performance.now();
+      }
       if (this.#signal.aborted) throw new Stopped(interruption(this.#signal));
       yield need(piece);
     }

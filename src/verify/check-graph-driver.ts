@@ -1,9 +1,12 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Crc64 } from '../data-root/crc64.ts';
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
 import type { Digest } from '../model/digest.ts';
+import { interruption } from '../model/file-failure.ts';
 import { CompressionError } from '../oci/compression-error.ts';
 import { decompress } from '../oci/decompress.ts';
 import { imageTreeAt } from '../trees/image-tree.ts';
+import { Stopped } from '../trees/stopped.ts';
 import type { TreeNode } from '../trees/tree-node.ts';
 import { displayName } from '../trees/tree-node.ts';
 import { compareFiles, unpack } from './check-unpacked.ts';
@@ -54,13 +57,16 @@ async function check(
   if (found?.type !== 'directory' || record?.content === undefined || record.size === 0) return 0;
   const open = (name: string): Promise<TreeNode | undefined> =>
     findWithin(reader, layer.directory, name, signal);
+  const limits: Limits = { signal, most: await inspection.size() };
+  const content = record.content;
+  const entries = (): AsyncIterable<Entry> => entriesOf(content.call(record), limits);
   try {
-    const archive = assemble(entriesOf(record.content()), open);
+    const archive = assemble(entries(), open, limits);
     const options = { isBase: layer.isBase, by: 'graph driver' } as const;
     const unpacked = await unpack(inspection, what, archive, options);
     if (unpacked === undefined) return 0;
     if (unpacked.diffId !== layer.diffId) {
-      const spoilt = await findSpoilt(entriesOf(record.content()), open);
+      const spoilt = await findSpoilt(entries(), open);
       for (const name of spoilt) inspection.find(`${what}: ${displayName(name)} has other bytes`);
       if (spoilt.length === 0)
         inspection.find(`${what} is ${unpacked.diffId} when it is put together`);
@@ -83,15 +89,26 @@ type Entry =
 
 const FILE = 1;
 const SEGMENT = 2;
-/** Of a line: a segment has at most some hundred kilobytes. */
+/** Of a line: `TarSplit` cuts segments at 1 MiB, which makes lines of 1.4 MB. */
 const LONGEST = 16 * 1024 * 1024;
 
-async function* entriesOf(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Entry> {
+/** A record is small, and what it asks for can be without end. */
+interface Limits {
+  readonly signal: AbortSignal;
+  /** Bytes of the file system. A file that is there can have more, in holes; what is missing is not to. */
+  readonly most: number;
+}
+
+async function* entriesOf(
+  packed: AsyncIterable<Uint8Array>,
+  { signal }: Limits,
+): AsyncGenerator<Entry> {
   let rest = Buffer.alloc(0);
   for await (const piece of decompressRecord(packed)) {
     rest = Buffer.concat([rest, piece]);
     let at = 0;
     for (let end = rest.indexOf(0x0a); end !== -1; end = rest.indexOf(0x0a, at)) {
+      if (signal.aborted) throw new Stopped(interruption(signal));
       yield parseEntry(rest.toString('utf8', at, end));
       at = end + 1;
     }
@@ -133,24 +150,58 @@ function parseEntry(line: string): Entry {
 type Open = (name: string) => Promise<TreeNode | undefined>;
 
 /** Of as many bytes as it should have, whatever is there: what follows must stay in its place. */
-async function* assemble(entries: AsyncIterable<Entry>, open: Open): AsyncGenerator<Uint8Array> {
-  for await (const entry of entries)
-    if ('bytes' in entry) yield entry.bytes;
-    else yield* contentOf(await open(entry.name), entry.size);
+async function* assemble(
+  entries: AsyncIterable<Entry>,
+  open: Open,
+  limits: Limits,
+): AsyncGenerator<Uint8Array> {
+  let lacking = 0;
+  for await (const entry of entries) {
+    if ('bytes' in entry) {
+      yield entry.bytes;
+      continue;
+    }
+    let left = entry.size;
+    for await (const part of contentOf(await open(entry.name), entry.size)) {
+      left -= part.length;
+      yield part;
+    }
+    lacking += left;
+    if (lacking > limits.most)
+      throw new RecordDamaged('more of its files is missing than the file system could hold');
+    yield* zeros(left, limits.signal);
+  }
+}
+
+/** At most `size` bytes of what is there. */
+async function* contentOf(
+  file: TreeNode | undefined,
+  size: number,
+): AsyncGenerator<Uint8Array, void> {
+  if (size === 0 || file?.content === undefined || file.type !== 'file') return;
+  let left = size;
+  for await (const piece of file.content()) {
+    const part = piece.subarray(0, left);
+    left -= part.length;
+    if (part.length > 0) yield part;
+    if (left === 0) return;
+  }
 }
 
 const ZEROS = Buffer.alloc(64 * 1024);
+/** Milliseconds after which the event loop gets its turn, or no signal would be heard. */
+const TURN = 50;
 
-async function* contentOf(file: TreeNode | undefined, size: number): AsyncGenerator<Uint8Array> {
-  let left = size;
-  if (size > 0 && file?.content !== undefined && file.type === 'file')
-    for await (const piece of file.content()) {
-      const part = piece.subarray(0, left);
-      left -= part.length;
-      if (part.length > 0) yield part;
-      if (left === 0) return;
+async function* zeros(count: number, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
+  let since = performance.now();
+  for (let left = count; left > 0; left -= Math.min(left, ZEROS.length)) {
+    if (performance.now() - since > TURN) {
+      await nextTurn();
+      since = performance.now();
     }
-  for (; left > 0; left -= Math.min(left, ZEROS.length)) yield ZEROS.subarray(0, left);
+    if (signal.aborted) throw new Stopped(interruption(signal));
+    yield ZEROS.subarray(0, left);
+  }
 }
 
 /** Names of the files whose content is not what the record says. */
@@ -159,11 +210,11 @@ async function findSpoilt(entries: AsyncIterable<Entry>, open: Open): Promise<st
   for await (const entry of entries) {
     if ('bytes' in entry || entry.size === 0) continue;
     const file = await open(entry.name);
+    // One that is missing, or of another size, is told of as that.
+    if (file?.type !== 'file' || file.size !== entry.size) continue;
     const sum = new Crc64();
     for await (const piece of contentOf(file, entry.size)) sum.update(piece);
-    // One that is missing, or too long, is told of as that.
-    if (file?.type === 'file' && file.size === entry.size)
-      if (sum.digest().toString('base64') !== entry.sum) spoilt.push(entry.name);
+    if (sum.digest().toString('base64') !== entry.sum) spoilt.push(entry.name);
   }
   return spoilt;
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, it } from 'node:test';
 import { chainIds } from '../../../src/data-root/containerd-store.ts';
@@ -84,16 +85,21 @@ async function draft(): Promise<Draft> {
   return { entries, roots, records: [record(base), record(top)] };
 }
 
+async function write({ entries }: Draft, dir: string, size?: number): Promise<string> {
+  const sorted = [...entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one);
+  const isLink = ([{ type }]: Added): boolean => type === 'hard link';
+  const added = [...sorted.filter((one) => !isLink(one)), ...sorted.filter(isLink)];
+  const image = `${dir}/data.ext4`;
+  must(await writeImage(image, size === undefined ? {} : { size }, added));
+  return image;
+}
+
 async function judge(spoil: (draft: Draft) => void): Promise<readonly string[]> {
   const { dir, remove } = scratch();
   try {
     const made = await draft();
     spoil(made);
-    const sorted = [...made.entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one);
-    const isLink = ([{ type }]: Added): boolean => type === 'hard link';
-    const added = [...sorted.filter((one) => !isLink(one)), ...sorted.filter(isLink)];
-    const image = `${dir}/data.ext4`;
-    must(await writeImage(image, {}, added));
+    const image = await write(made, dir);
     const expected = { dataRoot: 'docker', contents: true };
     const verified = await verifyConsistency(image, expected, quiet());
     if (verified.ok) {
@@ -106,6 +112,25 @@ async function judge(spoil: (draft: Draft) => void): Promise<readonly string[]> 
   } finally {
     remove();
   }
+}
+
+/** Of missing files, with the header of a member of 8 GiB, or nobody would read on. */
+function recordOf(sizes: readonly number[]): Buffer {
+  const block = Buffer.alloc(512);
+  block.write('x', 0);
+  block.write('0000644\0', 100);
+  block.write('0000000\0', 108);
+  block.write('0000000\0', 116);
+  block.write('77777777777\0', 124);
+  block.write('00000000000\0', 136);
+  block.write('        0', 148);
+  block.write('ustar\x0000', 257);
+  const sum = block.reduce((all, byte) => all + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  const header = block.toString('base64');
+  const files = sizes.map((size, i) => ({ type: 1, name: `x${i}`, size }));
+  const lines = [{ type: 2, payload: header }, ...files].map((one) => JSON.stringify(one));
+  return gzipSync(`${lines.join('\n')}\n`);
 }
 
 const LAYER = 'image example.org/one:1: layer …';
@@ -180,6 +205,26 @@ void describe('verify of the unpacked layers of overlay2', () => {
       [`${LAYER}: the record of its archive is damaged: it is not JSON`],
     ],
     [
+      'a record of a file that no file system could hold',
+      ({ entries, records }) => {
+        put(entries, records[1], { content: recordOf([Number.MAX_SAFE_INTEGER]) });
+      },
+      [
+        `${LAYER}: the record of its archive is damaged: ` +
+          'more of its files is missing than the file system could hold',
+      ],
+    ],
+    [
+      'a record of many large files that are missing',
+      ({ entries, records }) => {
+        put(entries, records[1], { content: recordOf(Array<number>(10_000).fill(64 * 1024)) });
+      },
+      [
+        `${LAYER}: the record of its archive is damaged: ` +
+          'more of its files is missing than the file system could hold',
+      ],
+    ],
+    [
       'a record that is cut off',
       ({ entries, records }) => {
         const [, bytes] = entries.get(records[0]) ?? [];
@@ -192,5 +237,31 @@ void describe('verify of the unpacked layers of overlay2', () => {
   for (const [name, spoil, expected] of cases)
     void it(`finds ${name}`, async () => {
       assert.deepEqual([...(await judge(spoil))].sort(), expected);
+    });
+
+  for (const isThere of [false, true])
+    void it(`hears a signal while it reads ${isThere ? 'holes' : 'what is missing'}`, async () => {
+      const { dir, remove } = scratch();
+      try {
+        const made = await draft();
+        const size = 6 * 1024 ** 3;
+        put(made.entries, made.records[1], { content: recordOf([size]) });
+        const file = `${made.roots[1]}/x0`;
+        if (isThere) put(made.entries, file, { content: 'x'.repeat(5000) });
+        const image = await write(made, dir, 8 * 1024 ** 3);
+        const resize = ['-w', '-R', `sif ${file} size ${size}`, image];
+        if (isThere) execFileSync('debugfs', resize, { stdio: 'pipe' });
+        const stop = new AbortController();
+        setTimeout(() => {
+          stop.abort('SIGTERM');
+        }, 500);
+        const context = { report: () => undefined, signal: stop.signal };
+        const expected = { dataRoot: 'docker', contents: true };
+        const verified = await verifyConsistency(image, expected, context);
+        assert.ok(!verified.ok);
+        assert.deepEqual(verified.failure, { reason: 'interrupted', signal: 'SIGTERM' });
+      } finally {
+        remove();
+      }
     });
 });
