@@ -252,7 +252,10 @@ void describe('verify of the unpacked layers of overlay2', () => {
         const resize = ['-w', '-R', `sif ${file} size ${size}`, image];
         if (isThere) execFileSync('debugfs', resize, { stdio: 'pipe' });
         const stop = new AbortController();
+        const started = performance.now();
+        let heard = Infinity;
         setTimeout(() => {
+          heard = performance.now() - started;
           stop.abort('SIGTERM');
         }, 500);
         const context = { report: () => undefined, signal: stop.signal };
@@ -260,6 +263,8 @@ void describe('verify of the unpacked layers of overlay2', () => {
         const verified = await verifyConsistency(image, expected, context);
         assert.ok(!verified.ok);
         assert.deepEqual(verified.failure, { reason: 'interrupted', signal: 'SIGTERM' });
+        // All of it takes much longer.
+        assert.ok(heard < 4000, `${heard}`);
       } finally {
         remove();
       }
