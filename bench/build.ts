@@ -86,7 +86,8 @@ async function bench(): Promise<void> {
   say('making and publishing the images');
   await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
   const seven = await pushSevenImages(registry, platform, SCALE);
-  await pushNextDns(registry, platform, seven, SCALE);
+  const releases = Array.from({ length: ROUNDS }, (_, round) => round + 2);
+  for (const release of releases) await pushNextDns(registry, platform, seven, release, SCALE);
   await engine.load(dind);
   const environment = { home: temporaryTree(owner), engine: engine.host };
   const place: Place = {
@@ -106,8 +107,12 @@ async function bench(): Promise<void> {
       (name) => [name, `docker://${registry.host}/bench/${name}:${tags[name] ?? '1'}`] as const,
     );
   const first = await writeBundle(directory, 'first', from({}));
-  const next = await writeBundle(directory, 'next', from({ dns: '2' }));
-  for (const bundle of [first, next])
+  const next = await Promise.all(
+    releases.map((release) =>
+      writeBundle(directory, `dns-${release}`, from({ dns: String(release) })),
+    ),
+  );
+  for (const bundle of [first, ...next])
     await place.stowage('pin', ...bundle.arguments, '--platform', platform);
 
   await fetchArchives(place);
@@ -123,7 +128,10 @@ async function bench(): Promise<void> {
     for (const [way, took] of await byHandWays(place))
       byHand.set(way, [...(byHand.get(way) ?? []), took]);
   }
-  const reuse = await reusing(place, first.arguments, next.arguments);
+  const reuse = await reusing(
+    place,
+    next.map((bundle) => bundle.arguments),
+  );
   report({ theirs, ours, direct, byHand, ...reuse });
 }
 
@@ -259,26 +267,24 @@ async function byHandWays(place: Place): Promise<ReadonlyMap<string, number>> {
   return times;
 }
 
-/** Builds of an output that is there: one image of seven has changed, and nothing has. */
+/** Builds of an output that is there: one image of seven has a new release each time, and then nothing is new. */
 async function reusing(
   place: Place,
-  first: readonly string[],
-  next: readonly string[],
+  releases: readonly (readonly string[])[],
 ): Promise<{ readonly changed: readonly number[]; readonly nothing: readonly number[] }> {
-  const output = join(place.directory, 'out', 'data.ext4');
+  const output = ['-o', join(place.directory, 'out', 'data.ext4')];
   const store = ['-s', join(place.directory, 'store')];
-  await place.stowage('fetch', ...next, ...store);
+  for (const bundle of releases) await place.stowage('fetch', ...bundle, ...store);
   const changed: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const bundle = round % 2 === 0 ? next : first;
-    const run = await place.stowage('build', ...bundle, ...store, '-o', output, '--no-share');
+  for (const bundle of releases) {
+    const run = await place.stowage('build', ...bundle, ...store, ...output);
     changed.push(run.seconds);
     say(`  one image changed: ${seconds(run.seconds)}`);
   }
-  const last = ROUNDS % 2 === 1 ? next : first;
+  const last = releases.at(-1) ?? [];
   const nothing: number[] = [];
   for (let round = 0; round < IDLE_ROUNDS; round++)
-    nothing.push((await place.stowage('build', ...last, ...store, '-o', output)).seconds);
+    nothing.push((await place.stowage('build', ...last, ...store, ...output)).seconds);
   return { changed, nothing };
 }
 

@@ -79,17 +79,20 @@ export async function pushSevenImages(
   };
 }
 
-/** Publishes `bench/dns:2`: dns as of the next release, all its own layers changed. */
+/** Publishes `bench/dns:RELEASE`, from 2 on: dns as of a later release, all its own layers changed. */
 export async function pushNextDns(
   registry: Registry,
   platform: string,
   { base }: SevenImages,
+  release: number,
   scale = 1,
 ): Promise<void> {
   const layers = [base];
-  for (const [index, megabytes] of (OWN['dns'] ?? []).entries())
-    layers.push(await makeLayer(filesOf(8_000 + index, Math.floor(megabytes * MEGABYTE * scale))));
-  await push(registry, 'bench/dns:2', await makeImage({ platform, layers }));
+  for (const [index, megabytes] of (OWN['dns'] ?? []).entries()) {
+    const files = filesOf(8_000 + 10 * release + index, Math.floor(megabytes * MEGABYTE * scale));
+    layers.push(await makeLayer(files));
+  }
+  await push(registry, `bench/dns:${release}`, await makeImage({ platform, layers }));
 }
 
 /**

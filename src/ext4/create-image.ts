@@ -100,7 +100,7 @@ class Ext4Writer implements ImageWriter {
       written = await finishImage(this.#state);
       await writing(this.#path, async () => {
         await this.#handle.truncate(written.size);
-        await this.#handle.sync();
+        if (this.#state.settings.sync) await this.#handle.sync();
         await rename(this.#temporary, this.#path);
       });
     } catch (error) {
@@ -109,6 +109,7 @@ class Ext4Writer implements ImageWriter {
     this.#stage = 'ended';
     this.#closePages();
     await this.#handle.close();
+    if (!this.#state.settings.sync) return ok(written);
     return attempt(async () => {
       await writing(this.#path, () => syncDirectory(dirname(this.#path)));
       return written;

@@ -11,7 +11,7 @@ export interface ImageWriter {
   add(entry: Entry, content?: Content): Promise<Result<void>>;
   /** The same, with no promise where there is nothing to wait for: most entries whose content is in memory. */
   addNow(entry: Entry, content?: Content): Result<void> | Promise<Result<void>>;
-  /** Writes what was kept in memory, syncs the file and gives it its name. */
+  /** Writes what was kept in memory, syncs the file (`sync`) and gives it its name. */
   finish(): Promise<Result<Finished>>;
   /** Removes what was written so far. Idempotent; does nothing after `finish` succeeded. */
   abandon(): Promise<void>;
@@ -57,6 +57,8 @@ export interface ImageOptions {
    * what the inode of reserved descriptors can list (with blocks of 4 KiB 8 TiB more than a given size, else 8 TiB).
    */
   readonly growTo?: number;
+  /** False where the caller has the disk write it before he relies on it: `finish` does not wait then. Default: true. */
+  readonly sync?: boolean;
 }
 
 export type FeaturePreset = '5.15' | '6.1' | '6.12' | 'default';

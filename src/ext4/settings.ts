@@ -29,6 +29,7 @@ export interface Settings {
   readonly reserved: number;
   /** Bytes. */
   readonly journal: number | 'auto';
+  readonly sync: boolean;
   /** What checksums start with. */
   readonly checksumSeed: number;
 }
@@ -109,6 +110,7 @@ export function settle(options: ImageOptions): Result<Settings> {
     inodesPerGroup,
     reserved,
     journal: journal ?? 'auto',
+    sync: options.sync ?? true,
     checksumSeed: crc32c(0xffffffff, uuid),
   });
 }

@@ -40,7 +40,8 @@ export class DirectLoader implements Loader {
     const options = fileSystemOf(request, root.value.epoch);
     if (!options.ok) return options;
     context.report({ type: 'step', step: 'write data image' });
-    const open = () => createImage(work.image, options.value);
+    // The build has it written to disk while it is proved.
+    const open = () => createImage(work.image, { ...options.value, sync: false });
     const written = await writeDataRoot(root.value, open, context);
     if (written.ok) return ok({ tools: {} });
     return fail(inDataImage(written.failure, request, work));
