@@ -58,7 +58,7 @@ test('all that was there stays, and what is new is there too', async (t) => {
   for (const line of was.files.split('\n')) assert.ok(is.files.includes(line), line);
   assert.match(is.files, /^ours\/file 644 0:0 4 /m);
   const whole = await runStowage(t, ['verify', output, '--self']);
-  assert.match(whole.stdout, /: 1\d images, /, whole.stderr);
+  assert.match(whole.stdout, /: 5 images, /, whole.stderr);
 
   const device = await startDevice(t, output, { engine: reuse.engine, dind: await dindImage() });
   const names = (await device.images()).map(({ name }) => name);
