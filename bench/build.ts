@@ -1,17 +1,15 @@
-import { existsSync } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { dindImage } from '../test/rig/dind-image.ts';
 import type { OuterEngine } from '../test/rig/engine.ts';
 import { startEngine } from '../test/rig/engine.ts';
-import { programOwner } from '../test/rig/owner.ts';
+import type { Owner } from '../test/rig/owner.ts';
 import { PeakDisk } from '../test/rig/peak-disk.ts';
 import { machinePlatform } from '../test/rig/platform.ts';
 import { asRoot, must } from '../test/rig/process.ts';
 import { pushFrom } from '../test/rig/publish.ts';
 import type { Registry } from '../test/rig/registry.ts';
 import { startRegistry } from '../test/rig/registry.ts';
-import { STOWAGE } from '../test/rig/stowage.ts';
 import { temporaryTree } from '../test/rig/temporary-tree.ts';
 import type { Run } from './measure.ts';
 import {
@@ -19,6 +17,7 @@ import {
   median,
   megabytes,
   program,
+  runBench,
   say,
   seconds,
   stowage as runStowage,
@@ -58,13 +57,7 @@ const BY_HAND = [
   ['7', 'apart'],
 ] as const;
 
-if (!existsSync(STOWAGE)) throw new Error('dist/stowage.mjs is missing: run `make build`');
-const owner = programOwner();
-try {
-  await bench();
-} finally {
-  await owner.end();
-}
+await runBench(bench);
 
 interface Place {
   readonly directory: string;
@@ -77,7 +70,7 @@ interface Place {
   readonly shell: (script: string, ...args: readonly string[]) => Promise<number>;
 }
 
-async function bench(): Promise<void> {
+async function bench(owner: Owner): Promise<void> {
   const platform = machinePlatform();
   const directory = temporaryTree(owner);
   const registry = await startRegistry(owner);

@@ -1,16 +1,14 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Layer } from '../test/rig/image.ts';
 import { digestOf, makeImage, makeLayer, writeLayout } from '../test/rig/image.ts';
-import { programOwner } from '../test/rig/owner.ts';
+import type { Owner } from '../test/rig/owner.ts';
 import { machinePlatform } from '../test/rig/platform.ts';
-import { STOWAGE } from '../test/rig/stowage.ts';
 import { temporaryTree } from '../test/rig/temporary-tree.ts';
 import type { Run } from './measure.ts';
-import { machine, megabytes, say, seconds, stowage, table } from './measure.ts';
+import { machine, megabytes, runBench, say, seconds, stowage, table } from './measure.ts';
 import { filesOf } from './seven-images.ts';
 
 /**
@@ -25,20 +23,14 @@ const LAYER = QUICK ? 8_800_000 : 88_000_000;
 
 const PROMISES = { linear: 1.25, growth: 1.15, memory: 250_000_000 };
 
-if (!existsSync(STOWAGE)) throw new Error('dist/stowage.mjs is missing: run `make build`');
-const owner = programOwner();
-try {
-  await bench();
-} finally {
-  await owner.end();
-}
+await runBench(bench);
 
 interface Measured {
   readonly count: number;
   readonly run: Run;
 }
 
-async function bench(): Promise<void> {
+async function bench(owner: Owner): Promise<void> {
   const directory = temporaryTree(owner);
   const environment = { home: temporaryTree(owner) };
   const layouts = join(directory, 'layouts');

@@ -1,19 +1,18 @@
-import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeImage } from '../test/rig/image.ts';
-import { programOwner } from '../test/rig/owner.ts';
+import type { Owner } from '../test/rig/owner.ts';
 import { machinePlatform } from '../test/rig/platform.ts';
 import { must } from '../test/rig/process.ts';
 import { push } from '../test/rig/publish.ts';
 import { startRegistry } from '../test/rig/registry.ts';
-import { STOWAGE } from '../test/rig/stowage.ts';
 import { temporaryTree } from '../test/rig/temporary-tree.ts';
 import {
   machine,
   median,
   megabytes,
   program,
+  runBench,
   say,
   seconds,
   stowage as runStowage,
@@ -34,15 +33,9 @@ const LARGE = QUICK ? 40_000_000 : 4_000_000_000;
 
 const PROMISES = { ratio: 1.5, warm: 0.2, memory: 150_000_000 };
 
-if (!existsSync(STOWAGE)) throw new Error('dist/stowage.mjs is missing: run `make build`');
-const owner = programOwner();
-try {
-  await bench();
-} finally {
-  await owner.end();
-}
+await runBench(bench);
 
-async function bench(): Promise<void> {
+async function bench(owner: Owner): Promise<void> {
   const platform = machinePlatform();
   const directory = temporaryTree(owner);
   const environment = { home: temporaryTree(owner) };

@@ -1,11 +1,24 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
+import type { Owner } from '../test/rig/owner.ts';
+import { programOwner } from '../test/rig/owner.ts';
 import { STOWAGE } from '../test/rig/stowage.ts';
 
 /** What the benchmarks have in common: running programs by the clock, and telling what came of it. */
+
+/** Does `bench` with the built program, and takes back what it leaves, whatever its end. */
+export async function runBench(bench: (owner: Owner) => Promise<void>): Promise<void> {
+  if (!existsSync(STOWAGE)) throw new Error('dist/stowage.mjs is missing: run `make build`');
+  const owner = programOwner();
+  try {
+    await bench(owner);
+  } finally {
+    await owner.end();
+  }
+}
 
 export interface Run {
   readonly seconds: number;

@@ -1,5 +1,6 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import type { Place } from '../ext4/partition.ts';
+import type { DataImageOptions } from '../inspect/data-image.ts';
 import { pathProblem } from '../model/bundle-paths.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
@@ -53,4 +54,23 @@ export function readDataRoot(given: string | undefined): Result<string | undefin
         value: given ?? '',
         expected: `a path on the partition, such as docker: ${problem}`,
       });
+}
+
+/** What `inspect` and `diff` are told of data images. */
+export const subjectOptions = {
+  ...placeOptions,
+  'data-root': {
+    type: 'string',
+    requiresArg: true,
+    describe: "the engine's data root on the partition; the usual places without it",
+  },
+} as const satisfies Record<string, Options>;
+
+export function readSubjectOptions(
+  args: Partial<InferredOptionTypes<typeof subjectOptions>>,
+): Result<DataImageOptions> {
+  const place = readPlace(args);
+  if (!place.ok) return place;
+  const dataRoot = readDataRoot(args['data-root']);
+  return dataRoot.ok ? ok({ place: place.value, dataRoot: dataRoot.value }) : dataRoot;
 }

@@ -2,7 +2,7 @@ import type { BlockAllocator } from './block-allocator.ts';
 import { EXTENT, itemsIn } from './format/extent.ts';
 import { POINTERS } from './format/inode.ts';
 import type { Geometry, Run } from './geometry.ts';
-import { chosenJournal } from './journal-size.ts';
+import { chosenJournal } from '../model/ext4-journal.ts';
 import type { Settings } from './settings.ts';
 
 /** Where everything lies that is written last, and how large all of it is. Blocks. */

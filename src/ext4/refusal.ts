@@ -56,15 +56,3 @@ export async function writing<T>(image: string, work: () => Promise<T>): Promise
 export function refusalOf(error: unknown, image: string): Refusal {
   return new Refusal(fileFailure(error, image, 'writing the image'));
 }
-
-/** A path for people: UTF-8 where it is that, escapes for other bytes. */
-export function printable(path: Uint8Array): string {
-  const bytes = Buffer.from(path.buffer, path.byteOffset, path.length);
-  const text = bytes.toString('utf8');
-  if (Buffer.from(text, 'utf8').equals(bytes)) return text;
-  return Array.from(bytes, (byte) =>
-    byte >= 0x20 && byte < 0x7f
-      ? String.fromCharCode(byte)
-      : `\\x${byte.toString(16).padStart(2, '0')}`,
-  ).join('');
-}

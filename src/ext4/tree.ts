@@ -2,7 +2,8 @@ import { DIRECTORY } from './format/directory.ts';
 import { readPointers } from './format/inode.ts';
 import type { InodeStore } from './inode-store.ts';
 import type { NameIndex } from './name-index.ts';
-import { EntryRefusal, printable } from './refusal.ts';
+import { printable } from '../model/printable.ts';
+import { EntryRefusal } from './refusal.ts';
 
 export const ROOT = 2;
 export const LOST_AND_FOUND = Buffer.from('lost+found');

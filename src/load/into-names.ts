@@ -2,7 +2,7 @@ import { containerdPaths } from '../data-root/containerd-store.ts';
 import { listAt } from '../ext4/reader/at-path.ts';
 import type { ReadFailure } from '../ext4/reader/at-path.ts';
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
-import { printable } from '../ext4/refusal.ts';
+import { printable } from '../model/printable.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 

@@ -6,7 +6,8 @@ import type { TarEntry } from '../oci/tar/reader.ts';
 import { TarReader } from '../oci/tar/reader.ts';
 import { TarError } from '../oci/tar/tar-error.ts';
 import { isAbsolute, memberPath } from './member-path.ts';
-import { printable, TreeError } from './tree-error.ts';
+import { printable } from '../model/printable.ts';
+import { TreeError } from './tree-error.ts';
 import { ExtractedTree, WrongPlace } from './extracted-tree.ts';
 import type { Place, TreeItem, TreeReader } from './tree-reader.ts';
 

@@ -15,7 +15,8 @@ import type { TreeXattrs } from '../tools/getfattr.ts';
 import { readChunks } from './read-chunks.ts';
 import type { SortedNames } from './sorted-names.ts';
 import { sortedNames } from './sorted-names.ts';
-import { printable, TreeError } from './tree-error.ts';
+import { printable } from '../model/printable.ts';
+import { TreeError } from './tree-error.ts';
 import type { Place, TreeItem, TreeReader } from './tree-reader.ts';
 
 /** Bytes up to which a file is read at once, into a buffer that all of them share. */

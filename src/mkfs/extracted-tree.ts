@@ -1,5 +1,5 @@
 import { NameHashes } from './name-hashes.ts';
-import { printable } from './tree-error.ts';
+import { printable } from '../model/printable.ts';
 
 /** As many as Linux follows. */
 const MOST_LINKS = 40;

@@ -1,6 +1,6 @@
 import type { Entry } from '../ext4/entry.ts';
 import type { ImageOptions } from '../ext4/image-writer.ts';
-import { chosenJournal } from '../ext4/journal-size.ts';
+import { chosenJournal } from '../model/ext4-journal.ts';
 
 const MIB = 1024 * 1024;
 /** Symbolic links up to this many bytes are in their inode. */

@@ -1,4 +1,5 @@
 import type { Headroom } from '../model/bundle.ts';
+import { chosenJournal } from '../model/ext4-journal.ts';
 
 /**
  * What an ext4 file system takes for itself (Linux, Documentation/filesystems/ext4; mke2fs(8)): blocks are 4096 bytes,
@@ -19,13 +20,8 @@ const INODE = 256;
 /** What a device can always grow to with nothing moved: room for group descriptors is kept for as much. */
 export const GROWS_TO = 256 * 1024 * MIB;
 
-/** Blocks and up to which size in blocks, as mke2fs chooses them, but never more than 64 MiB. */
-const JOURNALS: readonly (readonly [number, number])[] = [
-  [1024, 32768],
-  [4096, 256 * 1024],
-  [8192, 512 * 1024],
-  [16384, Infinity],
-];
+/** The fewest blocks of a journal that Linux takes: a device's partition has one, however small it is. */
+const LEAST_JOURNAL = 1024;
 
 /** Root, lost+found, the maps of journal and reserved descriptors, and the blocks of long extents. */
 const FIRST_FILES = 24;
@@ -44,8 +40,7 @@ export interface Geometry {
 /** Bytes of the journal for a file system of that size. */
 export function journalSize(size: number, features?: readonly string[]): number {
   if (features?.includes('has_journal') === false) return 0;
-  const found = JOURNALS.find(([, below]) => size / BLOCK < below);
-  return (found?.[0] ?? 0) * BLOCK;
+  return Math.max(LEAST_JOURNAL, chosenJournal(size / BLOCK, BLOCK)) * BLOCK;
 }
 
 /** Bytes of a new file system of that size which no content can have. */

@@ -12,7 +12,7 @@ import { displayName } from '../trees/tree-node.ts';
 import { compareFiles, unpack } from './check-unpacked.ts';
 import { findWithin } from './inherited-directory.ts';
 import type { Inspection } from './inspection.ts';
-import { eachOfTwo } from './inspection.ts';
+import { checkLayers } from './inspection.ts';
 import { isRecord } from './stored-content.ts';
 
 /** A layer of a graph driver, which has no packed form. Paths are absolute in the partition. */
@@ -29,19 +29,11 @@ export interface DriverLayer {
  * Puts each layer's archive together again, as `docker save` does, out of its record and the files that are there: its
  * digest must be the diff ID, and its members say how each file is to be. Returns how many files were compared.
  */
-export async function checkDriverLayers(
+export function checkDriverLayers(
   inspection: Inspection,
   layers: readonly DriverLayer[],
 ): Promise<number> {
-  let files = 0;
-  await eachOfTwo(layers, async (layer) => {
-    if (inspection.failure !== undefined) return;
-    const compared = await inspection.walk(layer.owner, (reader) =>
-      check(inspection, reader, layer),
-    );
-    files += compared ?? 0;
-  });
-  return files;
+  return checkLayers(inspection, layers, (reader, layer) => check(inspection, reader, layer));
 }
 
 async function check(

@@ -12,7 +12,7 @@ import type { TreeNode } from '../trees/tree-node.ts';
 import { displayName, isOverlaysOwn } from '../trees/tree-node.ts';
 import { completeDirectory } from './inherited-directory.ts';
 import type { Inspection } from './inspection.ts';
-import { eachOfTwo } from './inspection.ts';
+import { checkLayers } from './inspection.ts';
 
 /** A layer and where it was unpacked to. Paths are absolute in the partition. */
 export interface UnpackedLayer {
@@ -34,19 +34,11 @@ const MOST_FINDINGS = 20;
  * attributes and time, and that none is missing and none is there besides. Two layers at a time. Returns how many
  * files were compared.
  */
-export async function checkUnpacked(
+export function checkUnpacked(
   inspection: Inspection,
   layers: readonly UnpackedLayer[],
 ): Promise<number> {
-  let files = 0;
-  await eachOfTwo(layers, async (layer) => {
-    if (inspection.failure !== undefined) return;
-    const compared = await inspection.walk(layer.owner, (reader) =>
-      checkLayer(inspection, reader, layer),
-    );
-    files += compared ?? 0;
-  });
-  return files;
+  return checkLayers(inspection, layers, (reader, layer) => checkLayer(inspection, reader, layer));
 }
 
 async function checkLayer(

@@ -175,3 +175,18 @@ export async function eachOfTwo<T>(
   };
   await Promise.all([worker(), worker()]);
 }
+
+/** Checks layers two at a time, as far as the image can be read, and sums up how many files each had to compare. */
+export async function checkLayers<L extends { readonly owner: string }>(
+  inspection: Inspection,
+  layers: readonly L[],
+  check: (reader: ImageReader, layer: L) => Promise<number>,
+): Promise<number> {
+  let files = 0;
+  await eachOfTwo(layers, async (layer) => {
+    if (inspection.failure !== undefined) return;
+    const compared = await inspection.walk(layer.owner, (reader) => check(reader, layer));
+    files += compared ?? 0;
+  });
+  return files;
+}

@@ -3,7 +3,7 @@ import { openSubject } from '../../inspect/open-subject.ts';
 import { ok } from '../../model/result.ts';
 import { describeDifference } from '../../report/describe-difference.ts';
 import { defineCommand } from '../command.ts';
-import { placeOptions, readDataRoot, readPlace } from '../place-options.ts';
+import { readSubjectOptions, subjectOptions } from '../place-options.ts';
 
 export const diffCommand = defineCommand({
   name: 'diff',
@@ -23,22 +23,14 @@ export const diffCommand = defineCommand({
       default: false,
       describe: 'list every file that differs; without it the first hundred of each list',
     },
-    ...placeOptions,
-    'data-root': {
-      type: 'string',
-      requiresArg: true,
-      describe: "the engine's data root on the partition; the usual places without it",
-    },
+    ...subjectOptions,
   },
   async run(args, surroundings) {
-    const place = readPlace(args);
-    if (!place.ok) return place;
-    const dataRoot = readDataRoot(args['data-root']);
-    if (!dataRoot.ok) return dataRoot;
-    const options = { place: place.value, dataRoot: dataRoot.value };
-    const from = await openSubject(args.from ?? '', options, surroundings);
+    const options = readSubjectOptions(args);
+    if (!options.ok) return options;
+    const from = await openSubject(args.from ?? '', options.value, surroundings);
     if (!from.ok) return from;
-    const to = await openSubject(args.to ?? '', options, surroundings);
+    const to = await openSubject(args.to ?? '', options.value, surroundings);
     try {
       if (!to.ok) return to;
       const most = args.all ? Infinity : LISTED;

@@ -4,7 +4,7 @@ import { openSubject } from '../../inspect/open-subject.ts';
 import { ok } from '../../model/result.ts';
 import { describeContents } from '../../report/describe-contents.ts';
 import { defineCommand } from '../command.ts';
-import { placeOptions, readDataRoot, readPlace } from '../place-options.ts';
+import { readSubjectOptions, subjectOptions } from '../place-options.ts';
 
 export const inspectCommand = defineCommand({
   name: 'inspect',
@@ -15,20 +15,12 @@ export const inspectCommand = defineCommand({
     option: { type: 'string', describe: 'the file or directory to look at' },
   },
   options: {
-    ...placeOptions,
-    'data-root': {
-      type: 'string',
-      requiresArg: true,
-      describe: "the engine's data root on the partition; the usual places without it",
-    },
+    ...subjectOptions,
   },
   async run(args, surroundings) {
-    const place = readPlace(args);
-    if (!place.ok) return place;
-    const dataRoot = readDataRoot(args['data-root']);
-    if (!dataRoot.ok) return dataRoot;
-    const options = { place: place.value, dataRoot: dataRoot.value };
-    const subject = await openSubject(args.target ?? '', options, surroundings);
+    const options = readSubjectOptions(args);
+    if (!options.ok) return options;
+    const subject = await openSubject(args.target ?? '', options.value, surroundings);
     if (!subject.ok) return subject;
     const { contents } = subject.value;
     await subject.value.close();

@@ -1,4 +1,4 @@
-import { mkdir, open, opendir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, opendir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Context } from '../../model/event.ts';
 import { errorCode, fileFailure } from '../../model/file-failure.ts';
@@ -20,6 +20,7 @@ import {
 import { ArchiveSink } from './archive-sink.ts';
 import { checkEngine, planDataRoot } from './plan-data-root.ts';
 import { writeDataRoot } from './write-data-root.ts';
+import { syncDirectory } from '../../store/content.ts';
 
 /** What a data root can be handed over as, where somebody else makes the file system. */
 export type ExportFormat = 'tar' | 'dir';
@@ -132,14 +133,5 @@ async function isEmpty(directory: string): Promise<boolean> {
     return (await opened.read()) === null;
   } finally {
     await opened.close();
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

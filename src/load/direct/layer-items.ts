@@ -1,5 +1,6 @@
 import type { Content, Entry, Timestamp } from '../../ext4/entry.ts';
 import type { Failure, LayerBad } from '../../model/failure.ts';
+import { printable } from '../../model/printable.ts';
 import { CompressionError } from '../../oci/compression-error.ts';
 import { LayerApplier, TakenBack } from '../../oci/layer/apply-layer.ts';
 import { foresee, ForeseenLayer } from '../../oci/layer/foreseen-layer.ts';
@@ -232,11 +233,4 @@ export function translate(error: unknown, layer: PlannedLayer, store: Store): un
   if (error instanceof TarError) return bad(error.detail, error.entry);
   if (error instanceof CompressionError) return bad(error.message);
   return error;
-}
-
-/** UTF-8 where it is that, escapes for other bytes. */
-function printable(name: Uint8Array): string {
-  const bytes = Buffer.from(name);
-  const text = bytes.toString('utf8');
-  return Buffer.from(text).equals(bytes) ? text : JSON.stringify(bytes.toString('latin1'));
 }

@@ -106,7 +106,7 @@ async function treeOf(
 
 async function ran(subject: Subject): Promise<unknown> {
   const said = await runIn(subject, sampleOf(subject, 'rich').names[0]);
-  assert.equal(said, 'by the image in /srv/work as 1000:1001\n');
+  assert.equal(said, 'by the image in /srv/app as 1000:1001\n');
   const root = await docker(subject, [
     ...['run', '--rm', '--pull=never', '--network=none', '--user=0'],
     ...[sampleOf(subject, 'rich').names[1] ?? '', 'sh', '-c'],
@@ -135,7 +135,7 @@ async function restarted(subject: Subject): Promise<unknown> {
   const before = await all();
   await docker(subject, [
     ...['create', '--pull=never', '--network=none', '--name', 'stays', image],
-    ...['sh', '-c', 'touch /srv/work/again && ls -A /srv/work'],
+    ...['sh', '-c', 'touch /srv/app/again && ls -A /srv/app'],
   ]);
   await subject.device.restart();
   assert.deepEqual(await all(), before);

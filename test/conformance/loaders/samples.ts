@@ -131,7 +131,7 @@ export async function makeSamples(
 const RICH_CONFIG = {
   User: '1000:1001',
   Env: ['PATH=/bin', 'SAID=by the image'],
-  WorkingDir: '/srv/work',
+  WorkingDir: '/srv/app',
   Cmd: ['sh', '-c', 'echo "$SAID in $PWD as $(id -u):$(id -g)"'],
   Labels: { 'org.example.a': '1', 'org.example.ä': 'ö' },
   ExposedPorts: { '80/tcp': {} },
@@ -213,7 +213,7 @@ const ABOVE: Files = {
   srv: dir(0o751),
   'srv/hidden': dir(0o705),
   // Of srv/open only the layer below tells more than this.
-  'srv/work': dir(0o750, 1000, 1001),
+  'srv/app': dir(0o750, 1000, 1001),
   'srv/.wh.gone': { content: '', uid: 3 },
   'srv/.wh.gone-too': '',
   'srv/hidden/.wh..wh..opq': '',

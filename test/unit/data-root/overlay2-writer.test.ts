@@ -54,19 +54,22 @@ function listing(list: readonly StorageItem[]): string[] {
   return [...new Set(lines)].sort();
 }
 
+/** Of a layer's own directory. */
+const own = (name: string): string => `docker/overlay2/ID/${name}`;
+
 describe('overlay2Items', () => {
   it('is, with its modes, what dockerd leaves after a load', () => {
     assert.deepEqual(listing(items), [
       '600 docker/image/overlay2/imagedb/content/sha256/ID',
       '600 docker/image/overlay2/repositories.json',
-      '600 docker/overlay2/ID/committed',
+      `600 ${own('committed')}`,
       '644 docker/image/overlay2/layerdb/sha256/ID/cache-id',
       '644 docker/image/overlay2/layerdb/sha256/ID/diff',
       '644 docker/image/overlay2/layerdb/sha256/ID/parent',
       '644 docker/image/overlay2/layerdb/sha256/ID/size',
       '644 docker/image/overlay2/layerdb/sha256/ID/tar-split.json.gz',
-      '644 docker/overlay2/ID/link',
-      '644 docker/overlay2/ID/lower',
+      `644 ${own('link')}`,
+      `644 ${own('lower')}`,
       '700 docker/image/',
       '700 docker/image/overlay2/',
       '700 docker/image/overlay2/imagedb/',
@@ -76,13 +79,13 @@ describe('overlay2Items', () => {
       '700 docker/image/overlay2/imagedb/metadata/sha256/',
       '700 docker/image/overlay2/layerdb/',
       '700 docker/image/overlay2/layerdb/sha256/ID/',
-      '700 docker/overlay2/ID/work/',
+      `700 ${own('work/')}`,
       '700 docker/overlay2/l/',
       '710 docker/',
       '710 docker/overlay2/',
       '710 docker/overlay2/ID/',
       '755 docker/image/overlay2/layerdb/sha256/',
-      '755 docker/overlay2/ID/diff/',
+      `755 ${own('diff/')}`,
       'docker/overlay2/l/LINK -> ../ID/diff',
     ]);
   });
