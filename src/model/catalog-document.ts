@@ -12,6 +12,8 @@ export interface Catalog {
    * can't be reached.
    */
   readonly lookup: (path: string) => Result<string, InvalidDocument>;
+  /** Whether there is anything at that path. */
+  readonly has: (path: string) => boolean;
 }
 
 /** Reads a catalog; `from` is where it was read, for messages and for the pins. */
@@ -29,13 +31,18 @@ export function parseCatalog(text: string, from: string): Result<Catalog, Invali
   }
   if (!isObject(value)) return invalid(`it is ${describe(value)}; a catalog is a JSON object`);
   const root = value;
-  return ok({ from, lookup: (path) => lookUp(root, path, from) });
+  return ok({
+    from,
+    lookup: (path) => lookUp(root, path, from),
+    has: (path) => reaches(root, path.split('.')),
+  });
 }
 
 /** The catalog that the pins remember: only what was used is in it. */
 export function recalledCatalog(from: string, values: Readonly<Record<string, string>>): Catalog {
   return {
     from,
+    has: (path) => Object.hasOwn(values, path),
     lookup: (path) => {
       const value = Object.hasOwn(values, path) ? values[path] : undefined;
       if (value !== undefined) return ok(value);
@@ -74,6 +81,11 @@ function lookUp(
     object = value;
   }
   throw new Error('a path has at least one key');
+}
+
+function reaches(value: unknown, [key, ...rest]: readonly string[]): boolean {
+  if (key === undefined) return true;
+  return isObject(value) && Object.hasOwn(value, key) && reaches(value[key], rest);
 }
 
 function invalidCatalog(from: string, problem: DocumentProblem): Result<never, InvalidDocument> {

@@ -9,8 +9,11 @@ export interface TemplateProblem {
 /** Gives the value behind a name; the value may hold templates itself. */
 export type Lookup<F = never> = (name: string) => Result<string, TemplateProblem | F>;
 
-/** A template taken apart: literal text, and names whose parts may be templates themselves. */
-export type TemplatePart = string | { readonly name: readonly TemplatePart[] };
+/** A template taken apart: literal text, and what a name stands for; a name's parts may be templates themselves. */
+export type TemplatePart =
+  | string
+  /** One name, or several of which the first that has a value is taken. */
+  | { readonly names: readonly (readonly TemplatePart[])[] };
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/;
 /** Values within values: a catalog's string that holds `{arch}` is two deep. */
@@ -20,7 +23,7 @@ const MOST = 1000;
 
 /**
  * Takes a template apart: `{name}` stands for a value, `{{` and `}}` for single braces. A name may be put together
- * itself: `{catalog.homeassistant.{machine}}`.
+ * itself: `{catalog.homeassistant.{machine}}`. Of `{one|other}` the other is for where there is no one.
  */
 export function parseTemplate(text: string): Result<readonly TemplatePart[], TemplateProblem> {
   const parts: TemplatePart[] = [];
@@ -39,7 +42,7 @@ export function parseTemplate(text: string): Result<readonly TemplatePart[], Tem
     } else {
       const name = parseName(text, at + 1);
       if (!name.ok) return name;
-      parts.push({ name: name.value.parts });
+      parts.push({ names: name.value.names });
       at = name.value.end;
     }
   }
@@ -50,19 +53,23 @@ export function parseTemplate(text: string): Result<readonly TemplatePart[], Tem
 export function namesIn(parts: readonly TemplatePart[]): readonly string[] {
   return parts.flatMap((part) => {
     if (typeof part === 'string') return [];
-    const [first] = part.name;
-    const known = typeof first === 'string' && (part.name.length === 1 || first.includes('.'));
-    return [...(known ? [first] : []), ...namesIn(part.name)];
+    return part.names.flatMap((name) => {
+      const [first] = name;
+      const known = typeof first === 'string' && (name.length === 1 || first.includes('.'));
+      return [...(known ? [first] : []), ...namesIn(name)];
+    });
   });
 }
 
 /**
  * Fills in every name, and those in the values in turn. A value that leads back to itself, or that goes deeper than
- * any honest one, is a problem and no hang. What `lookup` fails with is returned as it is.
+ * any honest one, is a problem and no hang. What `lookup` fails with is returned as it is. `has` says which names have
+ * a value, where a template names several; without it all of them do.
  */
 export function fillTemplate<F = never>(
   text: string,
   lookup: Lookup<F>,
+  has: (name: string) => boolean = () => true,
 ): Result<string, TemplateProblem | F> {
   let filled = 0;
 
@@ -84,20 +91,32 @@ export function fillTemplate<F = never>(
         result += part;
         continue;
       }
-      const name = fillParts(part.name, within);
-      if (!name.ok) return name;
-      const value = fillName(name.value, within);
+      const value = fillFirst(part.names, within);
       if (!value.ok) return value;
       result += value.value;
     }
     return ok(result);
   };
 
+  const fillFirst = (
+    names: readonly (readonly TemplatePart[])[],
+    within: readonly string[],
+  ): Result<string, TemplateProblem | F> => {
+    let chosen = '';
+    for (const parts of names) {
+      const name = fillParts(parts, within);
+      if (!name.ok) return name;
+      chosen = name.value;
+      if (!NAME.test(chosen)) return fail({ detail: notAName(chosen) });
+      if (has(chosen)) break;
+    }
+    return fillName(chosen, within);
+  };
+
   const fillName = (
     name: string,
     within: readonly string[],
   ): Result<string, TemplateProblem | F> => {
-    if (!NAME.test(name)) return fail({ detail: notAName(name) });
     if (within.includes(name)) {
       return fail({ detail: `{${name}} leads back to itself: ${[...within, name].join(' → ')}` });
     }
@@ -113,14 +132,19 @@ export function fillTemplate<F = never>(
   return fillText(text, []);
 }
 
+/** What is between braces: a name, or several with a bar between them. */
 function parseName(
   text: string,
   start: number,
-): Result<{ readonly parts: readonly TemplatePart[]; readonly end: number }, TemplateProblem> {
-  const parts: TemplatePart[] = [];
+): Result<
+  { readonly names: readonly (readonly TemplatePart[])[]; readonly end: number },
+  TemplateProblem
+> {
+  const names: (readonly TemplatePart[])[] = [];
+  let parts: TemplatePart[] = [];
   let at = start;
   for (;;) {
-    const length = /[{}]/.exec(text.slice(at))?.index;
+    const length = /[{}|]/.exec(text.slice(at))?.index;
     if (length === undefined) {
       return fail({ detail: `a { without its } in ${quote(text)}; write {{ for a brace` });
     }
@@ -128,14 +152,22 @@ function parseName(
     if (!/^[A-Za-z0-9_.-]*$/.test(literal)) return fail({ detail: notAName(literal) });
     if (literal !== '') parts.push(literal);
     at += length + 1;
-    if (text.charAt(at - 1) === '}') break;
-    const inner = parseName(text, at);
-    if (!inner.ok) return inner;
-    parts.push({ name: inner.value.parts });
-    at = inner.value.end;
+    const end = text.charAt(at - 1);
+    if (end === '{') {
+      const inner = parseName(text, at);
+      if (!inner.ok) return inner;
+      parts.push({ names: inner.value.names });
+      at = inner.value.end;
+      continue;
+    }
+    if (parts.length === 0) {
+      const nothing = end === '|' || names.length > 0 ? 'a | with no name beside it' : '{}';
+      return fail({ detail: `${nothing} in ${quote(text)} names nothing` });
+    }
+    names.push(parts);
+    if (end === '}') return ok({ names, end: at });
+    parts = [];
   }
-  if (parts.length === 0) return fail({ detail: `{} in ${quote(text)} names nothing` });
-  return ok({ parts, end: at });
 }
 
 function notAName(name: string): string {

@@ -154,8 +154,12 @@ export function startEvaluation(
       : ok(value);
   };
 
+  /** Only a catalog may lack what a template names: everything else is there or an error. */
+  const has = (name: string): boolean =>
+    !name.startsWith('catalog.') || (catalog?.has(name.slice('catalog.'.length)) ?? true);
+
   const fill: Evaluation['fill'] = (where, text, at) => {
-    const filled = fillTemplate(text, (name) => lookUp(where, name));
+    const filled = fillTemplate(text, (name) => lookUp(where, name), has);
     if (filled.ok) return filled;
     return 'reason' in filled.failure
       ? fail(filled.failure)

@@ -34,12 +34,18 @@ const catalog = parseCatalog(
   FROM,
 );
 assert.ok(catalog.ok);
-const { lookup } = catalog.value;
+const { lookup, has } = catalog.value;
 
 test('text and numbers are found by their path', () => {
   assert.deepEqual(lookup('supervisor'), { ok: true, value: '2026.07.5' });
   assert.deepEqual(lookup('build'), { ok: true, value: '7' });
   assert.deepEqual(lookup('images.dns'), { ok: true, value: 'ghcr.io/{arch}-dns' });
+});
+
+test('it is known what is there, whatever it is', () => {
+  for (const path of ['supervisor', 'images', 'images.dns', 'no']) assert.ok(has(path), path);
+  for (const path of ['core', 'images.audio', 'supervisor.x', 'no.x', 'toString', ''])
+    assert.ok(!has(path), path);
 });
 
 const MISSING: readonly (readonly [string, string])[] = [

@@ -20,10 +20,14 @@ const VALUES: Readonly<Record<string, string>> = {
 };
 
 const fill = (text: string): ReturnType<typeof fillTemplate> =>
-  fillTemplate(text, (name) => {
-    const value = VALUES[name];
-    return value === undefined ? fail({ detail: `no ${name}` }) : ok(value);
-  });
+  fillTemplate(
+    text,
+    (name) => {
+      const value = VALUES[name];
+      return value === undefined ? fail({ detail: `no ${name}` }) : ok(value);
+    },
+    (name) => name in VALUES,
+  );
 
 const FILLED: readonly (readonly [string, string])[] = [
   ['', ''],
@@ -35,6 +39,9 @@ const FILLED: readonly (readonly [string, string])[] = [
   ['{{"a":"{arch}"}}', '{"a":"aarch64"}'],
   ['{arch}{machine}', 'aarch64rpi4'],
   ['{d7}', 'deep'],
+  ['{arch|machine}', 'aarch64'],
+  ['{catalog.homeassistant.green|arch}', 'aarch64'],
+  ['{nope|catalog.homeassistant.{machine}|arch}', '2026.8.3'],
 ];
 for (const [text, filled] of FILLED) {
   test(`${text || 'nothing'} becomes ${filled || 'nothing'}`, () => {
@@ -47,6 +54,11 @@ const REFUSED: readonly (readonly [string, string])[] = [
   ['{', 'a { without its } in "{"; write {{ for a brace'],
   ['a}', 'a } without its { in "a}"; write }} for a brace'],
   ['{}', '{} in "{}" names nothing'],
+  ['{|arch}', 'a | with no name beside it in "{|arch}" names nothing'],
+  ['{arch|}', 'a | with no name beside it in "{arch|}" names nothing'],
+  ['{arch||machine}', 'a | with no name beside it in "{arch||machine}" names nothing'],
+  ['{nope|nor}', 'no nor'],
+  ['{nope|loop}', '{loop} leads back to itself: loop → pool → loop'],
   [
     '{"a":1}',
     "\"\\\"a\\\":1\" between braces is not a name: letters, digits, '_', '-' and '.'; write {{ and }} for braces",
@@ -70,9 +82,9 @@ test('what the lookup fails with is handed on', () => {
 });
 
 test('names are known before their values', () => {
-  const parts = parseTemplate('{a}{{b}}{catalog.x.{machine}}');
+  const parts = parseTemplate('{a}{{b}}{catalog.x.{machine}|catalog.y}');
   assert.ok(parts.ok);
-  assert.deepEqual(namesIn(parts.value), ['a', 'catalog.x.', 'machine']);
+  assert.deepEqual(namesIn(parts.value), ['a', 'catalog.x.', 'machine', 'catalog.y']);
 });
 
 test('text with its braces doubled stays as it is', () => {

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { Bundle } from '../../../src/model/bundle.ts';
 import { readBundles } from '../../../src/model/bundle-document.ts';
+import { recalledCatalog } from '../../../src/model/catalog-document.ts';
 import { parsePlatform } from '../../../src/model/platform.ts';
 import { formatReference } from '../../../src/model/reference.ts';
 import { catalogAddress, evaluate } from '../../../src/plan/evaluate.ts';
@@ -10,10 +13,11 @@ import type { EvaluateOptions } from '../../../src/plan/evaluate.ts';
 import type { Wanted } from '../../../src/plan/wanted.ts';
 import { catalogOf, STABLE } from './catalog-sample.ts';
 
-const path = new URL('../../../buildroot-external/bundles/home-assistant.yaml', import.meta.url);
+const BUNDLES = fileURLToPath(new URL('../../../buildroot-external/bundles', import.meta.url));
 
-function shipped(): Bundle {
-  const bundle = readBundles([{ path: 'home-assistant.yaml', text: readFileSync(path, 'utf8') }]);
+function shipped(name = 'home-assistant.yaml'): Bundle {
+  const path = join(BUNDLES, name);
+  const bundle = readBundles([{ path, text: readFileSync(path, 'utf8') }]);
   assert.ok(bundle.ok, JSON.stringify(bundle));
   return bundle.value;
 }
@@ -28,10 +32,11 @@ function optionsFor(
   return { platform: platform.value, machine, set };
 }
 
-function wantedFor(options: EvaluateOptions): Wanted {
-  const address = catalogAddress(shipped(), options);
-  assert.ok(address.ok && address.value !== undefined);
-  const wanted = evaluate(shipped(), options, catalogOf(STABLE, address.value));
+function wantedFor(options: EvaluateOptions, bundle = shipped()): Wanted {
+  const address = catalogAddress(bundle, options);
+  assert.ok(address.ok);
+  const catalog = address.value === undefined ? undefined : catalogOf(STABLE, address.value);
+  const wanted = evaluate(bundle, options, catalog);
   assert.ok(wanted.ok, JSON.stringify(wanted));
   return wanted.value;
 }
@@ -106,3 +111,39 @@ test('without a machine the landing page has no name', () => {
     },
   });
 });
+
+for (const [machine, version, key] of [
+  ['raspberrypi4-64', '2026.8.2', 'raspberrypi4-64'],
+  ['green', '2026.8.3', 'default'],
+] as const) {
+  test(`Core for ${machine} has the catalog's version for it, else that for all`, () => {
+    const options = optionsFor('arm64', machine);
+    const { landingpage, ...others } = wantedFor(options).images;
+    assert.ok(landingpage);
+    const wanted = wantedFor(options, shipped('home-assistant-core.yaml'));
+    const { core, ...rest } = wanted.images;
+    assert.deepEqual(core?.names, [`ghcr.io/home-assistant/${machine}-homeassistant:${version}`]);
+    assert.deepEqual(Object.keys(rest), Object.keys(others), 'and nothing else differs');
+    assert.deepEqual(wanted.files, wantedFor(options).files);
+    assert.deepEqual(wanted.partition, wantedFor(options).partition);
+    const values = wanted.catalog?.values ?? {};
+    const asked = Object.keys(values).filter((path) => path.startsWith('homeassistant.'));
+    assert.deepEqual(asked, [`homeassistant.${key}`], 'and the pins hold only that one');
+    const { catalog } = wanted;
+    assert.ok(catalog);
+    const again = evaluate(
+      shipped('home-assistant-core.yaml'),
+      options,
+      recalledCatalog(catalog.from, values),
+    );
+    assert.deepEqual(again, { ok: true, value: wanted }, 'from which the same follows');
+  });
+}
+
+for (const name of readdirSync(BUNDLES).filter((file) => file.endsWith('.yaml')))
+  test(`${name} is a bundle, for every platform of the boards`, () => {
+    for (const platform of ['linux/amd64', 'linux/arm64']) {
+      const wanted = wantedFor(optionsFor(platform, 'green'), shipped(name));
+      assert.ok(Object.keys(wanted.images).length > 0);
+    }
+  });
