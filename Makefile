@@ -13,7 +13,7 @@ TSX := node --import tsx
 INSTALLED := node_modules/.package-lock.json
 SOURCES := $(shell find src schema -type f)
 
-.PHONY: help demo test soak conformance bench build lint format clean setup-build setup-demo setup-test
+.PHONY: help demo test soak conformance bench build dist lint format clean setup-build setup-demo setup-test
 
 help:
 	@echo 'make demo     from a sample bundle to a verified data image, and boots it'
@@ -24,6 +24,7 @@ help:
 	@echo '              real engines judge what the loaders write; ENGINE_IMAGE=… takes yours: docs/direct.md'
 	@echo 'make bench    what fetching and building cost, against the usual ways: docs/benchmarks.md'
 	@echo 'make build    dist/stowage.mjs'
+	@echo 'make dist     build/release/stowage-….tar.gz of the last commit: needs no npm; and its hashes'
 	@echo 'make lint     the linter, the formatter, the types'
 	@echo 'make format   lets the formatter and the linter mend what they can'
 	@echo 'make clean    removes dist/ and build/'
@@ -53,6 +54,10 @@ bench: setup-test
 
 build: setup-build
 	@$(MAKE) --no-print-directory dist/stowage.mjs
+
+dist: setup-build
+	@$(MAKE) --no-print-directory $(INSTALLED)
+	@node scripts/dist.mjs
 
 lint: setup-build
 	@$(MAKE) --no-print-directory $(INSTALLED)

@@ -1,15 +1,17 @@
 // Bundles the helper into the one file that make installs: dist/stowage.mjs, with no node_modules beside it.
+// Usage: node scripts/build.mjs [FILE]
 import { build } from 'esbuild';
 import { chmodSync, readFileSync } from 'node:fs';
 import { compiledSchemas } from './compile-schemas.mjs';
 
 const root = new URL('..', import.meta.url).pathname;
 const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+const outfile = process.argv[2] ?? `${root}dist/stowage.mjs`;
 
 await build({
   absWorkingDir: root,
   entryPoints: ['src/cli/stowage.ts'],
-  outfile: 'dist/stowage.mjs',
+  outfile,
   bundle: true,
   platform: 'node',
   target: 'node20.19',
@@ -27,4 +29,4 @@ await build({
   legalComments: 'inline',
   logLevel: 'warning',
 });
-chmodSync(`${root}dist/stowage.mjs`, 0o755);
+chmodSync(outfile, 0o755);
