@@ -5,6 +5,7 @@ import type { Context } from '../model/event.ts';
 import type { Digest } from '../model/digest.ts';
 import type { Result } from '../model/result.ts';
 import { compareTrees } from '../trees/compare-trees.ts';
+import { readPackages } from '../packages/package-databases.ts';
 import { untilStopped } from '../trees/stopped.ts';
 import { FileCollector, isEmpty, NO_DIFFERENCES } from './collect-files.ts';
 import { compareDataImages } from './compare-data-images.ts';
@@ -18,7 +19,7 @@ import type {
   Side,
 } from './difference.ts';
 import { compareWholeness } from './find-spoilt-blobs.ts';
-import { comparePackages, readPackages } from './package-databases.ts';
+import { comparePackages } from './compare-packages.ts';
 import type { Pair } from './pair-images.ts';
 import { pairImages } from './pair-images.ts';
 import { hasContent, LayerCache, readConfig, treeOf } from './subject-trees.ts';

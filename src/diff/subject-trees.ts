@@ -4,13 +4,13 @@ import { readDocument } from '../inspect/blobs.ts';
 import type { Subject } from '../inspect/open-subject.ts';
 
 import { parseDigest } from '../model/digest.ts';
+import { isPackageDatabase } from '../packages/package-databases.ts';
 import { imageTreeAt } from '../trees/image-tree.ts';
 import { LayerRefused, unpackLayer } from '../trees/layer-tree.ts';
 import type { MergedNode } from '../trees/merged-tree.ts';
 import { mergeLayers } from '../trees/merged-tree.ts';
 import { Stopped } from '../trees/stopped.ts';
 import type { TreeNode } from '../trees/tree-node.ts';
-import { isPackageDatabase } from './package-databases.ts';
 
 /** Linux mounts no overlay of more (fs/overlayfs/params.h, `OVL_MAX_STACK`). */
 const MOST_LAYERS = 500;
