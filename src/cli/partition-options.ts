@@ -1,5 +1,6 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import type { Partition } from '../model/bundle.ts';
+import { dataRootProblem, pathProblem } from '../model/bundle-paths.ts';
 import { parseHeadroom, parseSize } from '../model/bundle-size.ts';
 import { featureWords, parseFeatures } from '../model/ext4-features.ts';
 import type { Result } from '../model/result.ts';
@@ -33,6 +34,10 @@ export const partitionOptions = {
     describe:
       'ext4 features: 5.15, 6.1 or 6.12 for the oldest Linux, and names after commas, -name for without: --features=-has_journal',
   },
+  'data-root': {
+    ...text,
+    describe: "the engine's data root, from the partition's root, instead of the bundle's",
+  },
 } as const satisfies Record<string, Options>;
 
 export type PartitionArguments = Partial<InferredOptionTypes<typeof partitionOptions>>;
@@ -61,6 +66,10 @@ export function withPartition(wanted: Wanted, args: PartitionArguments): Result<
       args.features,
       `a preset, names or both, with commas: ${features.failure.detail}`,
     );
+  const dataRoot = args['data-root'];
+  const problem = dataRoot === undefined ? undefined : placeProblem(dataRoot, wanted);
+  if (problem !== undefined)
+    return wrong('data-root', dataRoot, `a directory from the partition's root: ${problem}`);
   const partition: Partition = {
     ...wanted.partition,
     ...(size === undefined ? {} : { size: size.value }),
@@ -68,8 +77,20 @@ export function withPartition(wanted: Wanted, args: PartitionArguments): Result<
     ...(label === undefined ? {} : { label }),
     ...(uuid === undefined ? {} : { uuid: uuid.value }),
     ...(features === undefined ? {} : { features: features.value }),
+    ...(dataRoot === undefined ? {} : { dataRoot }),
   };
   return ok({ ...wanted, partition });
+}
+
+/** Why the engine's data root can't be at `dataRoot` beside the files that are wanted, as a phrase. */
+function placeProblem(dataRoot: string, { files }: Wanted): string | undefined {
+  const problem = pathProblem(dataRoot);
+  if (problem !== undefined) return problem;
+  for (const path of Object.keys(files)) {
+    const inside = dataRootProblem(path, dataRoot);
+    if (inside !== undefined) return inside;
+  }
+  return undefined;
 }
 
 function optional<T extends string | object>(
