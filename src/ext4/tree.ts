@@ -24,8 +24,8 @@ export interface Place {
 export class Tree {
   readonly #inodes: InodeStore;
   readonly #names: NameIndex;
-  /** The directory that was looked up last, as siblings come together. */
-  #known: { readonly path: Buffer; readonly directory: number } | undefined;
+  /** Directories that were looked up lately, by their paths in latin1: siblings come together, mostly of some at once. */
+  readonly #known = new Map<string, number>();
 
   constructor(inodes: InodeStore, names: NameIndex) {
     this.#inodes = inodes;
@@ -94,28 +94,36 @@ export class Tree {
 
   /** To be called when one is taken away. */
   forget(): void {
-    this.#known = undefined;
+    this.#known.clear();
   }
 
   #directory(path: Uint8Array): number {
-    if (this.#known?.path.equals(path) === true) return this.#known.directory;
+    const key = Buffer.from(path.buffer, path.byteOffset, path.length).toString('latin1');
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
     let directory = ROOT;
     let start = 0;
     while (start < path.length) {
       const slash = path.indexOf(SLASH, start);
       const end = slash === -1 ? path.length : slash;
       const entry = this.#names.find(directory, path.subarray(start, end));
-      const parent = printable(path.subarray(0, end));
       if (entry === undefined)
-        throw new EntryRefusal(`there is no directory ${JSON.stringify(parent)} yet`);
+        throw new EntryRefusal(`there is no directory ${quoted(path.subarray(0, end))} yet`);
       directory = this.#names.inodeOf(entry);
       if (!this.#inodes.isDirectory(directory))
-        throw new EntryRefusal(`${JSON.stringify(parent)} is no directory`);
+        throw new EntryRefusal(`${quoted(path.subarray(0, end))} is no directory`);
       start = end + 1;
     }
-    this.#known = { path: Buffer.from(path), directory };
+    if (this.#known.size === MOST_KNOWN) this.#known.clear();
+    this.#known.set(key, directory);
     return directory;
   }
+}
+
+const MOST_KNOWN = 256;
+
+function quoted(path: Uint8Array): string {
+  return JSON.stringify(printable(path));
 }
 
 const FIRST = 0;
