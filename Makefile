@@ -50,7 +50,7 @@ conformance: setup-test
 
 bench: setup-test
 	@$(MAKE) --no-print-directory build
-	@status=0; for bench in fetch build direct ext4; do echo "bench/$$bench" >&2; $(TSX) bench/$$bench.ts || status=1; done; exit $$status
+	@status=0; for bench in fetch build direct farm ext4; do echo "bench/$$bench" >&2; $(TSX) bench/$$bench.ts || status=1; done; exit $$status
 
 build: setup-build
 	@$(MAKE) --no-print-directory dist/stowage.mjs
