@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one task that may use the network, within what bitbake's own fetchers are allowed."""
+
+import os
+import subprocess
+
+from . import inputs, options
+
+
+def fetch(d):
+    """Downloads what is pinned into the store. Runs at the end of do_fetch."""
+    import bb
+
+    pins = d.getVar("STOWAGE_PINS_FILE")
+    if d.getVar("STOWAGE_PINNED") == "none":
+        bb.fatal(
+            "%s is missing. Pins fix every tag to a digest: run `bitbake -c stowage_pin %s`, look at the file, and "
+            "commit it." % (pins, d.getVar("PN"))
+        )
+    words = ["fetch"] + options.inputs(d) + options.target(d) + options.engine(d)
+    words += ["--loader=direct", "--frozen"]
+    mirrors, files = premirrors(d)
+    where = _where(d, mirrors)
+    # What a directory of downloads has is taken from there first, as bitbake does.
+    if files and _run(d, words + ["--offline"], quiet=True) != 0:
+        for place in files:
+            _import(d, place)
+    code = _run(d, words + where + options.access(d))
+    if code != 0:
+        bb.fatal("stowage fetch ended with %d: %s" % (code, _hint(d, code, where)))
+
+
+def pin(d):
+    """Writes the pins, for a human to look at and commit."""
+    import bb
+
+    if bb.utils.to_boolean(d.getVar("BB_NO_NETWORK")):
+        bb.fatal("BB_NO_NETWORK is set, and tags can be pinned over the network alone")
+    mirrors, _ = premirrors(d)
+    words = ["pin"] + options.inputs(d)[:-2] + options.target(d) + options.engine(d)
+    words += ["--loader=direct"]
+    code = _run(d, words + _where(d, mirrors) + options.access(d))
+    if code != 0:
+        bb.fatal("stowage pin ended with %d" % code)
+    bb.plain("%s: %s" % (d.getVar("PN"), d.getVar("STOWAGE_PINS_FILE")))
+
+
+def _where(d, mirrors):
+    """Which of mirrors, registries and nobody may be asked."""
+    import bb
+
+    if bb.utils.to_boolean(d.getVar("BB_NO_NETWORK")):
+        return ["--offline"]
+    allowed = [mirror for mirror in mirrors if _trusted(d, mirror)]
+    for mirror in mirrors:
+        if mirror not in allowed:
+            bb.note("stowage: the mirror %s is not in BB_ALLOWED_NETWORKS" % mirror)
+    words = ["--mirror=%s" % mirror for mirror in allowed]
+    only = bb.utils.to_boolean(d.getVar("BB_FETCH_PREMIRRORONLY"))
+    # One host that must not be asked is enough: stowage takes one rule for all images.
+    refused = sorted({host for host in hosts(d) if not _trusted(d, host)})
+    for host in refused:
+        bb.note("stowage: %s is not in BB_ALLOWED_NETWORKS" % host)
+    if not only and not refused:
+        return words
+    return words + ["--mirror-only"] if words else ["--offline"]
+
+
+def _trusted(d, host):
+    import bb.fetch2
+
+    return bb.fetch2.trusted_network(d, "https://%s/" % host.split("/")[0])
+
+
+def hosts(d):
+    """Of the registries and servers that the pins name."""
+    found = {name.split("/")[0] for name in references(d)}
+    for entry in _targets(d):
+        for file in (entry.get("files") or {}).values():
+            url = file.get("url") or ""
+            if "://" in url:
+                found.add(url.split("://")[1].split("/")[0].split("@")[-1])
+    return found
+
+
+def references(d):
+    """`registry.example/product/app` of every pinned image that is a registry's."""
+    names = set()
+    for entry in _targets(d):
+        for image in (entry.get("images") or {}).values():
+            if "from" not in image:
+                names.add(_without_tag(image.get("reference") or ""))
+    return sorted(names - {""})
+
+
+def _without_tag(reference):
+    name = reference.split("@")[0]
+    last = name.rfind("/")
+    colon = name.find(":", last + 1)
+    return name if colon < 0 else name[:colon]
+
+
+def _targets(d):
+    arguments = [d.getVar(name) for name in ("STOWAGE_PINS_FILE", "STOWAGE_PLATFORM", "STOWAGE_MACHINE")]
+    targets = inputs.targets_of(*arguments)
+    return targets if isinstance(targets, list) else []
+
+
+def premirrors(d):
+    """
+    STOWAGE_MIRRORS, and those of PREMIRRORS whose left side matches docker://REGISTRY/NAME of a pinned image: the
+    right side is another registry (docker://HOST/PATH), or a directory of downloads (file:///DIR). Returns the mirrors
+    and the directories.
+    """
+    import re
+    import bb.fetch2
+
+    mirrors = (d.getVar("STOWAGE_MIRRORS") or "").split()
+    files = []
+    urls = [bb.fetch2.decodeurl("docker://" + name) for name in references(d)]
+    for find, replace in bb.fetch2.mirror_from_string(d.getVar("PREMIRRORS")):
+        kind, host, path = bb.fetch2.decodemirrorurl(find)[:3]
+        if not re.fullmatch(kind, "docker"):
+            continue
+        if not any(re.match(host, url[1]) and re.match(path, url[2]) for url in urls):
+            continue
+        to, where = replace.split("://", 1)
+        if to == "docker" and where.rstrip("/") not in mirrors:
+            mirrors.append(where.rstrip("/"))
+        elif to == "file" and where not in files:
+            files.append(where)
+    return mirrors, files
+
+
+def _import(d, place):
+    """A store, a DL_DIR with one, or a file that `stowage store export` wrote."""
+    import bb
+
+    store, work = d.getVar("STOWAGE_STORE"), d.getVar("WORKDIR")
+    name = os.path.basename(store)
+    if os.path.isfile(place):
+        archive = place
+    else:
+        stores = [path for path in (place, os.path.join(place, name)) if _is_store(path)]
+        if not stores:
+            bb.note("stowage: no store in %s" % place)
+            return
+        archive = os.path.join(work, "stowage-premirror.tar")
+        bb.utils.mkdirhier(work)
+        words = ["store", "export", "-s", stores[0], "-o", archive, "-p", d.getVar("STOWAGE_PINS_FILE")]
+        if _run(d, words + options.target(d)) != 0:
+            return
+    bb.utils.mkdirhier(store)
+    _run(d, ["store", "import", "-s", store, archive])
+    if archive != place:
+        bb.utils.remove(archive)
+
+
+def _is_store(path):
+    return os.path.exists(os.path.join(path, "stowage-store.json"))
+
+
+def _run(d, words, quiet=False):
+    import bb
+    import bb.fetch2
+
+    program = bb.utils.which(d.getVar("PATH"), "stowage", executable=True)
+    if not program:
+        bb.fatal("stowage is not in the recipe's sysroot: do_fetch depends on stowage-native for it")
+    # Proxies, certificates, HOME with its credentials: what every fetcher of bitbake gets, and no more.
+    environment = bb.fetch2.get_fetcher_environment(d)
+    environment["PATH"] = d.getVar("PATH")
+    command = [program] + words + ["--log=plain"]
+    bb.note(options.quoted(command))
+    output = subprocess.DEVNULL if quiet else None
+    return subprocess.run(command, env=environment, stdout=output, stderr=output).returncode
+
+
+def _hint(d, code, where):
+    if "--offline" in where:
+        return "no registry may be asked (BB_NO_NETWORK, BB_FETCH_PREMIRRORONLY, BB_ALLOWED_NETWORKS), and %s lacks some" % (
+            d.getVar("STOWAGE_STORE")
+        )
+    if code == 2:
+        return "if the pins are stale, run `bitbake -c stowage_pin %s` and commit them" % d.getVar("PN")
+    if code == 6:
+        return "skopeo is needed: HOSTTOOLS += \"skopeo\", or STOWAGE_SKOPEO = \"skopeo-native\" with meta-virtualization"
+    return "see the log"

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+SUMMARY = "Puts container images into firmware"
+DESCRIPTION = "Fetches pinned container images once, and writes data partitions in whose container store they are already loaded."
+SECTION = "devel"
+
+# stowage's own, and those of the libraries that are compiled into it.
+LICENSE = "Apache-2.0 AND BSD-3-Clause AND BlueOak-1.0.0 AND CC-BY-3.0 AND CC0-1.0 AND ISC AND MIT"
+LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/Apache-2.0;md5=89aea4e17d99a7cacdbeed46a0096b10"
+
+# Compiled beforehand, since a build must never run npm: it is beside this layer in a release archive, and in a
+# checkout after `make build`.
+STOWAGE_COMPILED_DIR ?= "${THISDIR}/../../../dist"
+STOWAGE_COMPILED_DIR[doc] = "The directory with the compiled stowage.mjs. Default: dist/ beside the layer."
+FILESEXTRAPATHS:prepend := "${STOWAGE_COMPILED_DIR}:"
+SRC_URI = "file://stowage.mjs"
+S = "${UNPACKDIR}"
+
+STOWAGE_NODE ?= "${@bb.utils.contains('BBFILE_COLLECTIONS', 'openembedded-layer', 'nodejs-native', 'host', d)}"
+STOWAGE_NODE[doc] = "Where Node.js comes from: a recipe, or host, which needs HOSTTOOLS += \"node\". Default: nodejs-native where meta-oe is there."
+DEPENDS += "${@'' if d.getVar('STOWAGE_NODE') == 'host' else d.getVar('STOWAGE_NODE')}"
+
+inherit native
+
+python stowage_is_compiled() {
+    path, history = bb.utils.which(d.getVar("FILESPATH"), "stowage.mjs", history=True)
+    if not path:
+        bb.fatal("%s is missing: run `make build` in stowage's own directory, or take a release archive" % os.path.normpath(history[0]))
+}
+do_fetch[prefuncs] += "stowage_is_compiled"
+
+do_configure() {
+	if ! command -v node >/dev/null; then
+		bbfatal "There is no node: add HOSTTOOLS += \"node\" to conf/local.conf for the one of this machine, or set STOWAGE_NODE = \"nodejs-native\" with meta-oe"
+	fi
+	node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' ||
+		bbfatal "Node.js 20.19 or newer is needed, and this is $(node --version)"
+}
+
+# The file keeps its name, and the command is a link to it: Node takes it for an ES module by the .mjs.
+do_install() {
+	install -D -m 0755 ${UNPACKDIR}/stowage.mjs ${D}${libdir}/stowage/stowage.mjs
+	install -d ${D}${bindir}
+	ln -s ../lib/stowage/stowage.mjs ${D}${bindir}/stowage
+}
