@@ -36,6 +36,11 @@ export function isPackageDatabase(path: string): boolean {
   return KNOWN.has(path) || path.startsWith(`${DPKG_DIRECTORY}/`);
 }
 
+/** Whether there may be one below a directory. */
+export function mayHoldDatabase(directory: string): boolean {
+  return [...KNOWN, `${DPKG_DIRECTORY}/`].some((path) => path.startsWith(`${directory}/`));
+}
+
 export async function readPackages(root: MergedNode | undefined): Promise<PackageDatabases> {
   const reading = new Reading();
   if (root === undefined) return reading;

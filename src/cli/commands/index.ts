@@ -6,6 +6,7 @@ import { fetchCommand } from './fetch.ts';
 import { inspectCommand } from './inspect.ts';
 import { mkfsCommand } from './mkfs.ts';
 import { pinCommand } from './pin.ts';
+import { sbomCommand } from './sbom.ts';
 import { storeCommands } from './store.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -17,6 +18,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   verifyCommand,
   inspectCommand,
   diffCommand,
+  sbomCommand,
   mkfsCommand,
   storeCommands,
   doctorCommand,

@@ -1,0 +1,111 @@
+import type { Context } from '../model/event.ts';
+import type { ImagePin, TargetPins } from '../model/pins.ts';
+import { targetKey } from '../model/pins-document.ts';
+import type { Result } from '../model/result.ts';
+import { readPackages } from '../packages/package-databases.ts';
+import type { Store } from '../store/store.ts';
+import { readBlob } from '../store/store.ts';
+import { mergeLayers } from '../trees/merged-tree.ts';
+import { Stopped, untilStopped } from '../trees/stopped.ts';
+import type { TreeNode } from '../trees/tree-node.ts';
+import type { DescribedImage } from './described-image.ts';
+import { readDistribution } from './distribution.ts';
+import { readLabels } from './labels.ts';
+import { readLayer } from './read-layer.ts';
+
+/**
+ * The images of all targets with what is in them, sorted by name; one that several targets have comes once. Every blob
+ * is hashed, each layer is read once. Fails with `blob-bad` and `layer-bad`, and reports what could not be read.
+ */
+export async function describeImages(
+  targets: readonly TargetPins[],
+  store: Store,
+  context: Context,
+): Promise<Result<readonly DescribedImage[]>> {
+  const layers = new Layers(store, context);
+  return untilStopped(async () => {
+    const described: DescribedImage[] = [];
+    for (const { name, pin, targets: keys } of distinct(targets))
+      described.push(await describe(name, pin, keys, { store, layers, context }));
+    return described;
+  });
+}
+
+interface Wanted {
+  readonly name: string;
+  readonly pin: ImagePin;
+  readonly targets: string[];
+}
+
+function distinct(targets: readonly TargetPins[]): readonly Wanted[] {
+  const wanted = new Map<string, Wanted>();
+  for (const { target, images } of targets)
+    for (const [name, pin] of Object.entries(images)) {
+      const key = [name, pin.reference, pin.manifest.digest].join('\0');
+      const known = wanted.get(key);
+      if (known === undefined) wanted.set(key, { name, pin, targets: [targetKey(target)] });
+      else known.targets.push(targetKey(target));
+    }
+  return [...wanted].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, image]) => image);
+}
+
+interface Source {
+  readonly store: Store;
+  readonly layers: Layers;
+  readonly context: Context;
+}
+
+async function describe(
+  name: string,
+  pin: ImagePin,
+  targets: readonly string[],
+  { store, layers, context }: Source,
+): Promise<DescribedImage> {
+  const [manifest, config] = [pin.manifest, pin.config].map((part) => readBlob(store, part, name));
+  const [annotated, configured] = [need(await manifest), need(await config)];
+  context.report({ type: 'step', step: 'read image', detail: name });
+  const roots: TreeNode[] = [];
+  for (const [i] of pin.layers.entries()) roots.push(await layers.get(name, pin, i));
+  const root = await mergeLayers(roots);
+  const databases = await readPackages(root);
+  const unread = [...databases.unread].map(
+    ([path, { manager }]) => `${path}: a database of ${manager} that can't be read`,
+  );
+  for (const detail of unread) context.report({ type: 'warning', about: name, detail });
+  return {
+    ...{ name, pin, targets: [...targets].sort(), unread },
+    ...readLabels(annotated, configured),
+    distribution: await readDistribution(root),
+    packages: [...databases.read.values()].flat(),
+  };
+}
+
+function need(result: Result<Buffer> | undefined): Buffer {
+  if (result?.ok === true) return result.value;
+  throw result === undefined ? new Error('nothing was read') : new Stopped(result.failure);
+}
+
+/** What is kept of layers is small, and images share them. */
+class Layers {
+  readonly #known = new Map<string, TreeNode>();
+  readonly #store: Store;
+  readonly #context: Context;
+
+  constructor(store: Store, context: Context) {
+    this.#store = store;
+    this.#context = context;
+  }
+
+  async get(image: string, { layers }: ImagePin, at: number): Promise<TreeNode> {
+    const layer = layers[at];
+    if (layer === undefined) throw new Error(`${image} has no layer ${at}`);
+    // A base is unpacked otherwise than what lies on something.
+    const isBase = at === 0;
+    const key = `${isBase ? 'base ' : ''}${layer.digest}`;
+    const known =
+      this.#known.get(key) ??
+      (await readLayer(this.#store, layer, { image, isBase }, this.#context.signal));
+    this.#known.set(key, known);
+    return known;
+  }
+}

@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import type { Descriptor } from '../model/descriptor.ts';
+import { digestFromHex } from '../model/digest.ts';
+import type { BlobBad, Failure } from '../model/failure.ts';
+import { interruption } from '../model/file-failure.ts';
+import { fileBlobs } from '../inspect/file-blobs.ts';
+import { isPackageDatabase, mayHoldDatabase } from '../packages/package-databases.ts';
+import type { Store } from '../store/store.ts';
+import { LayerRefused, unpackLayer } from '../trees/layer-tree.ts';
+import { Stopped } from '../trees/stopped.ts';
+import type { TreeNode } from '../trees/tree-node.ts';
+import { isOsRelease, OS_RELEASE } from './distribution.ts';
+import { keepOf } from './kept-tree.ts';
+
+/**
+ * What a layer has of package databases and of the distribution's own name, as a tree. It is read as it streams out of
+ * the store, hashed on the way, and nothing is written anywhere. Throws a `Stopped` with `blob-bad` where it is not
+ * what its name says, and with `layer-bad` where no engine would unpack it.
+ */
+export async function readLayer(
+  store: Store,
+  layer: Descriptor,
+  options: { readonly image: string; readonly isBase: boolean },
+  signal: AbortSignal,
+): Promise<TreeNode> {
+  const { digest } = layer;
+  const bad = (problem: BlobBad['problem']): Failure => ({
+    ...{ reason: 'blob-bad', problem, digest, owner: options.image },
+    store: store.directory,
+  });
+  const blobs = fileBlobs((one) => store.blobPath(one), signal);
+  const size = blobs.size(digest);
+  if (size !== layer.size) throw new Stopped(bad(size === undefined ? 'missing' : 'wrong size'));
+  const hash = createHash('sha256');
+  let whole: TreeNode | undefined;
+  let refused: LayerRefused | undefined;
+  const source = blobs.read(digest)[Symbol.asyncIterator]();
+  const hashing = {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => {
+        if (signal.aborted) throw new Stopped(interruption(signal));
+        const piece = await source.next();
+        if (piece.done !== true) hash.update(piece.value);
+        return piece;
+      },
+    }),
+  };
+  try {
+    const { isBase } = options;
+    whole = (await unpackLayer(hashing, { isBase, keep: isWanted, digests: false })).root;
+  } catch (error) {
+    if (!(error instanceof LayerRefused)) throw inStore(error, bad('unreadable'));
+    refused = error;
+  }
+  // What is broken ends early: the rest tells whether it was broken here, or by whoever made it.
+  for (let piece = await hashing[Symbol.asyncIterator]().next(); piece.done !== true;)
+    piece = await hashing[Symbol.asyncIterator]().next();
+  if (digestFromHex(hash.digest('hex')) !== digest) throw new Stopped(bad('wrong digest'));
+  if (refused !== undefined || whole === undefined)
+    throw new Stopped({
+      ...{ reason: 'layer-bad', image: options.image, layer: digest },
+      detail: refused?.message ?? '',
+    });
+  return keepOf(whole, leadsTo);
+}
+
+/** What the file system refuses of a blob is the store's fault, whoever asks for it. */
+function inStore(error: unknown, bad: Failure): unknown {
+  return error instanceof Stopped && error.failure.reason === 'access-denied'
+    ? new Stopped(bad)
+    : error;
+}
+
+function isWanted(path: string): boolean {
+  return isPackageDatabase(path) || isOsRelease(path);
+}
+
+function leadsTo(path: string): boolean {
+  return (
+    isWanted(path) ||
+    mayHoldDatabase(path) ||
+    OS_RELEASE.some((wanted) => wanted.startsWith(`${path}/`))
+  );
+}
