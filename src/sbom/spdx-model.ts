@@ -18,7 +18,7 @@ export interface SpdxPackage {
   readonly name: string;
   readonly versionInfo?: string;
   readonly packageFileName?: string;
-  readonly primaryPackagePurpose?: 'CONTAINER' | 'OPERATING-SYSTEM' | 'FILE';
+  readonly primaryPackagePurpose?: 'CONTAINER' | 'OPERATING_SYSTEM' | 'FILE';
   readonly supplier?: string;
   readonly downloadLocation: string;
   readonly filesAnalyzed: false;

@@ -55,7 +55,7 @@ export function systemElement({ id, name, version }: Distribution): SpdxPackage 
     SPDXID: idOf('OperatingSystem', id, [id, name, version]),
     name: id,
     ...withoutEmpty({ versionInfo: oneLine(version), summary: oneLine(name) }),
-    primaryPackagePurpose: 'OPERATING-SYSTEM',
+    primaryPackagePurpose: 'OPERATING_SYSTEM',
     ...plain(NOASSERTION),
   };
 }
