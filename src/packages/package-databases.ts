@@ -36,9 +36,29 @@ export function isPackageDatabase(path: string): boolean {
   return KNOWN.has(path) || path.startsWith(`${DPKG_DIRECTORY}/`);
 }
 
-/** Whether there may be one below a directory. */
-export function mayHoldDatabase(directory: string): boolean {
-  return [...KNOWN, `${DPKG_DIRECTORY}/`].some((path) => path.startsWith(`${directory}/`));
+/** Of managers that are not read at all, by the place in which they write things down. */
+const OTHERS: readonly (readonly [path: string, manager: string])[] = [
+  ['var/lib/pacman/local', 'pacman'],
+  ['var/lib/opkg/status', 'opkg'],
+  ['usr/lib/opkg/status', 'opkg'],
+  ['var/db/pkg', 'Portage'],
+  ['var/lib/chisel/manifest.wall', 'Chisel'],
+];
+
+/** Whether a path is of use to those who look for packages: one that is looked at, or on the way to one. */
+export function leadsToPackages(path: string): boolean {
+  const all = [...KNOWN, `${DPKG_DIRECTORY}/`, ...OTHERS.map(([place]) => place)];
+  return isPackageDatabase(path) || all.some((place) => `${place}/`.startsWith(`${path}/`));
+}
+
+/** Databases of managers that are not known, as phrases. */
+export async function otherDatabases(root: MergedNode | undefined): Promise<readonly string[]> {
+  const found: string[] = [];
+  if (root === undefined) return found;
+  for (const [place, manager] of OTHERS)
+    if ((await findNode(root, place)).node !== undefined)
+      found.push(`${place}: packages of ${manager}, which is not known`);
+  return found;
 }
 
 export async function readPackages(root: MergedNode | undefined): Promise<PackageDatabases> {

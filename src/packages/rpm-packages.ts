@@ -13,7 +13,7 @@ const STRING = 6;
 /** Of a text in several languages the first is that of no locale. */
 const I18N_STRING = 9;
 /** Keys that users have imported are packages of this name. */
-const KEY = 'gpg-pubkey';
+export const RPM_KEY = 'gpg-pubkey';
 
 /**
  * The packages of a database of rpm 4.16 and newer in SQLite: a header a row (rpm, docs/manual, "RPM Header").
@@ -54,7 +54,7 @@ function readHeader(header: Buffer): InstalledPackage | undefined {
   const get = (tag: keyof typeof TAGS): string | undefined => values.get(TAGS[tag]);
   const [name, version, epoch, arch] = [get('name'), get('version'), get('epoch'), get('arch')];
   if (name === undefined || version === undefined) return undefined;
-  const isKey = name === KEY;
+  const isKey = name === RPM_KEY;
   return {
     ...{ manager: 'rpm', name },
     version: `${epoch === undefined ? '' : `${epoch}:`}${version}-${get('release') ?? ''}`,

@@ -2,12 +2,14 @@ import type { Context } from '../model/event.ts';
 import type { ImagePin, TargetPins } from '../model/pins.ts';
 import { targetKey } from '../model/pins-document.ts';
 import type { Result } from '../model/result.ts';
-import { readPackages } from '../packages/package-databases.ts';
+import { otherDatabases, readPackages } from '../packages/package-databases.ts';
 import type { Store } from '../store/store.ts';
 import { readBlob } from '../store/store.ts';
+import { RPM_KEY } from '../packages/rpm-packages.ts';
 import { mergeLayers } from '../trees/merged-tree.ts';
 import { Stopped, untilStopped } from '../trees/stopped.ts';
 import type { TreeNode } from '../trees/tree-node.ts';
+import { displayName } from '../trees/tree-node.ts';
 import type { DescribedImage } from './described-image.ts';
 import { readDistribution } from './distribution.ts';
 import { readLabels } from './labels.ts';
@@ -68,15 +70,19 @@ async function describe(
   for (const [i] of pin.layers.entries()) roots.push(await layers.get(name, pin, i));
   const root = await mergeLayers(roots);
   const databases = await readPackages(root);
-  const unread = [...databases.unread].map(
-    ([path, { manager }]) => `${path}: a database of ${manager} that can't be read`,
-  );
+  const unread = [
+    ...[...databases.unread].map(
+      ([path, { manager }]) => `${displayName(path)}: a database of ${manager} that can't be read`,
+    ),
+    ...(await otherDatabases(root)),
+  ];
   for (const detail of unread) context.report({ type: 'warning', about: name, detail });
   return {
     ...{ name, pin, targets: [...targets].sort(), unread },
     ...readLabels(annotated, configured),
     distribution: await readDistribution(root),
-    packages: [...databases.read.values()].flat(),
+    // Keys that users have imported are none.
+    packages: [...databases.read.values()].flat().filter(({ name }) => name !== RPM_KEY),
   };
 }
 

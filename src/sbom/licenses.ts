@@ -41,7 +41,7 @@ export class Licenses {
   }
 
   #add(licenseId: string, text: string): void {
-    const extractedText = `The package names this licence, and holds its text: ${text}`;
+    const extractedText = `A package or an image names this licence, and its text has to be looked for there: ${text}`;
     this.#extracted.set(licenseId, { licenseId, extractedText, name: text });
   }
 }

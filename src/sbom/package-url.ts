@@ -48,7 +48,7 @@ export function purlOfImage({ reference, manifest, platform }: ImagePin): string
   if (!parsed.ok) return undefined;
   const { repository, tag } = parsed.value;
   const found = parsePlatform(platform);
-  const arch = found.ok ? [found.value.arch, found.value.variant ?? ''].join('') : undefined;
+  const arch = found.ok ? found.value.arch : undefined;
   return format({
     type: 'oci',
     name: repository.split('/').at(-1) ?? repository,

@@ -4,7 +4,7 @@ import { digestFromHex } from '../model/digest.ts';
 import type { BlobBad, Failure } from '../model/failure.ts';
 import { interruption } from '../model/file-failure.ts';
 import { fileBlobs } from '../inspect/file-blobs.ts';
-import { isPackageDatabase, mayHoldDatabase } from '../packages/package-databases.ts';
+import { isPackageDatabase, leadsToPackages } from '../packages/package-databases.ts';
 import type { Store } from '../store/store.ts';
 import { LayerRefused, unpackLayer } from '../trees/layer-tree.ts';
 import { Stopped } from '../trees/stopped.ts';
@@ -32,36 +32,35 @@ export async function readLayer(
   const size = blobs.size(digest);
   if (size !== layer.size) throw new Stopped(bad(size === undefined ? 'missing' : 'wrong size'));
   const hash = createHash('sha256');
-  let whole: TreeNode | undefined;
-  let refused: LayerRefused | undefined;
   const source = blobs.read(digest)[Symbol.asyncIterator]();
-  const hashing = {
-    [Symbol.asyncIterator]: () => ({
-      next: async () => {
-        if (signal.aborted) throw new Stopped(interruption(signal));
-        const piece = await source.next();
-        if (piece.done !== true) hash.update(piece.value);
-        return piece;
-      },
-    }),
+  // Nobody but us ends it: who stops early, as on damage, leaves the rest.
+  const pieces: AsyncIterator<Uint8Array> = {
+    next: async () => {
+      if (signal.aborted) throw new Stopped(interruption(signal));
+      const piece = await source.next();
+      if (piece.done !== true) hash.update(piece.value);
+      return piece;
+    },
   };
+  const blob: AsyncIterable<Uint8Array> = { [Symbol.asyncIterator]: () => pieces };
+  let whole: TreeNode | undefined;
+  let refused = '';
   try {
-    const { isBase } = options;
-    whole = (await unpackLayer(hashing, { isBase, keep: isWanted, digests: false })).root;
+    whole = await unpack(blob, options.isBase);
   } catch (error) {
     if (!(error instanceof LayerRefused)) throw inStore(error, bad('unreadable'));
-    refused = error;
+    refused = error.message;
   }
-  // What is broken ends early: the rest tells whether it was broken here, or by whoever made it.
-  for (let piece = await hashing[Symbol.asyncIterator]().next(); piece.done !== true;)
-    piece = await hashing[Symbol.asyncIterator]().next();
+  // What can't be unpacked may have been damaged here, or made so: its digest tells.
+  for await (const piece of blob) void piece;
   if (digestFromHex(hash.digest('hex')) !== digest) throw new Stopped(bad('wrong digest'));
-  if (refused !== undefined || whole === undefined)
-    throw new Stopped({
-      ...{ reason: 'layer-bad', image: options.image, layer: digest },
-      detail: refused?.message ?? '',
-    });
-  return keepOf(whole, leadsTo);
+  if (whole !== undefined) return keepOf(whole, leadsTo);
+  const { image } = options;
+  throw new Stopped({ reason: 'layer-bad', image, layer: digest, detail: refused });
+}
+
+async function unpack(blob: AsyncIterable<Uint8Array>, isBase: boolean): Promise<TreeNode> {
+  return (await unpackLayer(blob, { isBase, keep: isWanted, digests: false })).root;
 }
 
 /** What the file system refuses of a blob is the store's fault, whoever asks for it. */
@@ -76,9 +75,5 @@ function isWanted(path: string): boolean {
 }
 
 function leadsTo(path: string): boolean {
-  return (
-    isWanted(path) ||
-    mayHoldDatabase(path) ||
-    OS_RELEASE.some((wanted) => wanted.startsWith(`${path}/`))
-  );
+  return leadsToPackages(path) || OS_RELEASE.some((wanted) => `${wanted}/`.startsWith(`${path}/`));
 }
