@@ -44,11 +44,14 @@ curl            curl             asks the registry and the fault proxy
 kconfig-conf    kconfig-frontends  reads the Config.in files
 make            make             runs the Buildroot make files
 git             git              tests of what is tracked
+genimage        genimage         puts a data image on a disk
+systemd-analyze systemd          checks the units of the example board
 shellcheck      shellcheck       checks the shell scripts
 go              golang-go        judges databases by what wrote the format first
 '
-# Files of libraries, where this machine's packages have them.
+# Files of libraries and of what is a package of its own in some releases, where this machine's packages have them.
 test_libraries='
+/usr/bin/systemd-repart  systemd-repart  grows a partition as a device does
 /usr/share/gocode/src/go.etcd.io/bbolt/db.go  golang-github-coreos-bbolt-dev  judges databases by what wrote the format first
 '
 
