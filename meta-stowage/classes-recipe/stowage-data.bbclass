@@ -83,8 +83,7 @@ STOWAGE_REGISTRIES_DIR[vardepvalue] = ""
 STOWAGE_INSECURE[vardepvalue] = ""
 STOWAGE_JOBS[vardepvalue] = ""
 
-# What was pinned and how a policy judged it is decided in do_fetch; who is asked there is not.
-STOWAGE_INPUT_ARGS = "${@stowage.options.quoted(stowage.options.inputs(d) + stowage.options.target(d))}"
+STOWAGE_INPUT_ARGS = "${@stowage.options.quoted(stowage.options.inputs(d) + stowage.options.target(d) + stowage.options.engine(d))}"
 STOWAGE_INPUT_ARGS[vardepvalue] = ""
 STOWAGE_BUILD_ARGS = "${@stowage.options.quoted(stowage.options.build(d))}"
 

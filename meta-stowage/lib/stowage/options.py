@@ -29,13 +29,14 @@ def _bundles(d):
 
 
 def target(d):
-    """What chooses the target among the pinned ones: every command is told the same."""
+    """What chooses the target among the pinned ones."""
     words = ["--platform=%s" % d.getVar("STOWAGE_PLATFORM")]
     words += _given(d, [("--machine", "STOWAGE_MACHINE")])
     return words + _each(d, "--set", "STOWAGE_SET")
 
 
 def engine(d):
+    """Where the bundles have another version than the pins were made for, every command has to be told."""
     return _given(d, [("--engine-version", "STOWAGE_ENGINE_VERSION")])
 
 
@@ -43,7 +44,6 @@ def build(d):
     words = _given(
         d,
         [
-            ("--engine-version", "STOWAGE_ENGINE_VERSION"),
             ("--engine-store", "STOWAGE_ENGINE_STORE"),
             ("--size", "STOWAGE_SIZE"),
             ("--headroom", "STOWAGE_HEADROOM"),
