@@ -52,7 +52,7 @@ export async function readLayer(
     refused = error.message;
   }
   // What can't be unpacked may have been damaged here, or made so: its digest tells.
-  for await (const piece of blob) void piece;
+  while ((await pieces.next()).done !== true);
   if (digestFromHex(hash.digest('hex')) !== digest) throw new Stopped(bad('wrong digest'));
   if (whole !== undefined) return keepOf(whole, leadsTo);
   const { image } = options;
