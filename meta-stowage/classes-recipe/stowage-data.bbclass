@@ -111,7 +111,8 @@ python stowage_fetch() {
     stowage.fetching.fetch(d)
 }
 stowage_fetch[vardeps] += "${STOWAGE_WHAT} STOWAGE_POLICY"
-stowage_fetch[vardepsexclude] += "PREMIRRORS BB_NO_NETWORK BB_FETCH_PREMIRRORONLY BB_ALLOWED_NETWORKS BB_ORIGENV DL_DIR WORKDIR PATH PN"
+# What is fetched is in the digests; through whom, with which mirrors and rights, is not.
+stowage_fetch[vardepsexclude] += "stowage.fetching.fetch"
 
 # Not on the way to do_build: for a human, who commits what it wrote.
 addtask stowage_pin
