@@ -1,5 +1,5 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Descriptor } from '../model/descriptor.ts';
 import type { Digest } from '../model/digest.ts';
 import { hexOf } from '../model/digest.ts';
@@ -99,6 +99,7 @@ async function claimOne(
     if (!attempt.ok) return attempt;
     if ('lock' in attempt.value) {
       // Between the look and the lock its last holder may have published it.
+      await lookAnew(contentPath(store, shelf, content.digest));
       if (!(await look())) return ok(attempt.value.lock);
       await attempt.value.lock.release();
       return ok(undefined);
@@ -106,6 +107,15 @@ async function claimOne(
     sayWaiting(attempt.value.holder);
     await pause(context.signal);
   }
+}
+
+/**
+ * A client of NFS goes on for up to a minute to say that a name is not there, until the directory is opened: only then
+ * does it ask again whether that has changed (nfs(5), close-to-open consistency).
+ */
+async function lookAnew(path: string): Promise<void> {
+  const directory = await open(dirname(path)).catch(() => undefined);
+  await directory?.close();
 }
 
 /** Looks whether the content is there and good; what was found bad is not hashed again until it changes. */
