@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { Descriptor } from '../model/descriptor.ts';
 import { digestFromHex } from '../model/digest.ts';
 import type { BlobBad, Failure } from '../model/failure.ts';
-import { interruption } from '../model/file-failure.ts';
 import { fileBlobs } from '../inspect/file-blobs.ts';
 import { isPackageDatabase, leadsToPackages } from '../packages/package-databases.ts';
 import type { Store } from '../store/store.ts';
@@ -36,7 +35,6 @@ export async function readLayer(
   // Nobody but us ends it: who stops early, as on damage, leaves the rest.
   const pieces: AsyncIterator<Uint8Array> = {
     next: async () => {
-      if (signal.aborted) throw new Stopped(interruption(signal));
       const piece = await source.next();
       if (piece.done !== true) hash.update(piece.value);
       return piece;
