@@ -1,0 +1,226 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { makeImage } from '../rig/image.ts';
+import { must } from '../rig/process.ts';
+import { push } from '../rig/publish.ts';
+import { startRegistry } from '../rig/registry.ts';
+import { STOWAGE } from '../rig/stowage.ts';
+import {
+  buildDirectory,
+  builder,
+  copyLayer,
+  FEW_RECIPES,
+  HOST_PROGRAMS,
+  LAYER,
+  own,
+  realTest,
+  sharedPlaces,
+  testDirectory,
+  type Build,
+  type Trees,
+} from './build-tree.ts';
+import { productLayer, type ProductLayer } from './product-layer.ts';
+
+const SOAK = process.env['STOWAGE_SOAK'] === '1';
+
+/** Nothing of openembedded-core's recipes, which takes minutes; in a soak all of them. */
+const RECIPES = SOAK
+  ? []
+  : ['BBMASK = "/meta/recipes-"', 'ASSUME_PROVIDED += "patch-replacement-native"'];
+
+async function place(
+  t: TestContext,
+  real: Trees,
+  registry = 'registry.example',
+): Promise<{ dir: string; layer: string; product: ProductLayer; others: Others }> {
+  const { user, trees } = await builder(t, real);
+  const dir = testDirectory(t);
+  const layer = copyLayer(join(dir, 'stowage'));
+  const product = productLayer(join(dir, 'meta-product'), registry);
+  await own(user, product.dir);
+  const others = { user, trees, dir: join(dir, 'build'), shared: sharedPlaces(dir) };
+  return { dir, layer, product, others };
+}
+
+type Others = Omit<Parameters<typeof buildDirectory>[1], 'layers'>;
+
+/** A layer with a recipe that installs nothing, or one of this machine's programs. */
+function standIn(
+  dir: string,
+  collection: string,
+  recipe: string,
+  lines: readonly string[],
+): string {
+  const recipes = join(dir, 'recipes-stand-in', recipe);
+  mkdirSync(recipes, { recursive: true });
+  mkdirSync(join(dir, 'conf'), { recursive: true });
+  writeFileSync(
+    join(dir, 'conf/layer.conf'),
+    `BBPATH .= ":\${LAYERDIR}"
+BBFILES += "\${LAYERDIR}/recipes-*/*/*.bb"
+BBFILE_COLLECTIONS += "${collection}"
+BBFILE_PATTERN_${collection} = "^\${LAYERDIR}/"
+LAYERSERIES_COMPAT_${collection} = "blacksail"
+`,
+  );
+  const common = [
+    'LICENSE = "MIT"',
+    'LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/MIT;md5=0835ade698e0bcf8506ecda2f7b4f302"',
+    'INHIBIT_DEFAULT_DEPS = "1"',
+  ];
+  writeFileSync(join(recipes, `${recipe}_1.bb`), [...common, ...lines, ''].join('\n'));
+  return dir;
+}
+
+function program(dir: string, collection: string, name: string, path: string): string {
+  return standIn(dir, collection, name, [
+    'inherit native',
+    'do_install() {',
+    '\tinstall -d ${D}${bindir}',
+    `\tln -s ${path} \${D}\${bindir}/`,
+    '}',
+  ]);
+}
+
+realTest('yocto-check-layer passes', async (t, trees) => {
+  const { dir, layer, others } = await place(t, trees);
+  const sentinel = standIn(join(dir, 'meta-sentinel'), 'sentinel', 'sentinel', [
+    'inherit nopackages nospdx',
+  ]);
+  const build = await buildDirectory(t, { ...others, layers: [sentinel], conf: RECIPES });
+  const outcome = await build.run(['yocto-check-layer', layer], {
+    deadline: SOAK ? 5_400_000 : 600_000,
+  });
+  assert.equal(outcome.code, 0, outcome.stdout);
+  assert.match(outcome.stdout, /meta-stowage \.\.\. PASS/u);
+  for (const check of ['readme', 'security', 'parse', 'world', 'world_inherit_class', 'signatures'])
+    assert.match(outcome.stdout, new RegExp(`test_${check} .*(?:\\n.*)??\\.\\.\\. ok`, 'u'));
+});
+
+realTest('no task on the way to do_build but do_fetch may use the network', async (t, trees) => {
+  const { layer, product, others } = await place(t, trees);
+  const layers = [layer, product.dir];
+  const conf = [FEW_RECIPES, HOST_PROGRAMS, 'INHERIT += "yocto-check-layer"'];
+  const build = await buildDirectory(t, { ...others, layers, conf });
+  assert.doesNotMatch(await build.bitbake('-p'), /QA Issue/u);
+  // The check would see one.
+  build.configure('do_compile[network] = "1"');
+  const { stdout } = await build.run(['bitbake', '-p']);
+  assert.match(stdout, /product-data\.bb: QA Issue: task do_compile has network enabled/u);
+});
+
+realTest('the platform follows from the machine', async (t, trees) => {
+  const { layer, product, others } = await place(t, trees);
+  const tunes: readonly (readonly [arch: string, features: string, platform: string])[] = [
+    ['aarch64', 'aarch64 armv8a crc cortexa72', 'linux/arm64'],
+    ['aarch64_be', 'aarch64 bigendian', ''],
+    ['arm', 'arm armv7ve vfp thumb neon vfpv4 callconvention-hard', 'linux/arm/v7'],
+    ['arm', 'arm armv7a vfp', 'linux/arm/v7'],
+    ['arm', 'arm vfp cortexa7 thumb', 'linux/arm/v7'],
+    ['arm', 'arm armv8a cortexa32 crc callconvention-hard neon thumb', 'linux/arm/v7'],
+    ['arm', 'arm vfp arm1136jfs callconvention-hard', 'linux/arm/v6'],
+    ['arm', 'arm armv6 vfp', 'linux/arm/v6'],
+    ['arm', 'arm armv6', 'linux/arm/v5'],
+    ['arm', 'arm thumb dsp arm926ejs', 'linux/arm/v5'],
+    ['arm', 'arm armv5 dsp thumb', 'linux/arm/v5'],
+    ['arm', 'arm armv4 thumb', ''],
+    ['arm', 'arm thumb arm920t', ''],
+    ['arm', 'arm armv7a vfp bigendian', ''],
+    ['x86_64', 'm64 x86-64-v3', 'linux/amd64'],
+    ['i686', 'm32 core2', 'linux/386'],
+    ['powerpc', 'm32 fpu-hard ppc7400', ''],
+    ['powerpc64le', 'm64 power9', 'linux/ppc64le'],
+    ['riscv64', 'rv 64 i m a f d c', 'linux/riscv64'],
+    ['riscv32', 'rv 32 i m a f d c', ''],
+    ['loongarch64', 'loongarch64', 'linux/loong64'],
+    ['mips64el', 'n64 fpu-hard mips64r2', 'linux/mips64le'],
+  ];
+  const program = `
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from stowage.target import platform_of
+print(json.dumps([platform_of(arch, features.split()) for arch, features, _ in json.loads(sys.argv[2])]))`;
+  const args = ['-B', '-c', program, join(LAYER, 'lib'), JSON.stringify(tunes)];
+  const found = JSON.parse(await must('/usr/bin/python3', args)) as string[];
+  assert.deepEqual(
+    found.map((platform, index) => [...(tunes[index] ?? []).slice(0, 2), platform]),
+    tunes,
+  );
+
+  const layers = [layer, product.dir];
+  const build = await buildDirectory(t, { ...others, layers, conf: [FEW_RECIPES, HOST_PROGRAMS] });
+  const machines = { qemuarm: 'linux/arm/v7', qemuarmv5: 'linux/arm/v5', qemux86: 'linux/386' };
+  for (const [machine, platform] of Object.entries(machines)) {
+    build.configure(`MACHINE = "${machine}"`);
+    const get = ['bitbake-getvar', '-q', '--value', '-r', 'product-data', 'STOWAGE_PLATFORM'];
+    const { stdout } = await build.run(get);
+    assert.equal(stdout.trim().split('\n').at(-1), platform, stdout);
+  }
+});
+
+realTest('what is missing or wrong stops before any work, with its name', async (t, trees) => {
+  const { dir, layer, product, others } = await place(t, trees);
+  const layers = [layer, product.dir];
+  const build = await buildDirectory(t, { ...others, layers, conf: [FEW_RECIPES] });
+  const refuses = async (message: RegExp, ...conf: string[]): Promise<void> => {
+    build.configure(...conf);
+    const { code, stdout } = await build.run(['bitbake', 'product-data']);
+    assert.notEqual(code, 0, stdout);
+    assert.match(stdout, message);
+  };
+  const here = HOST_PROGRAMS;
+  const forRecipe = ':pn-product-data';
+  await refuses(/STOWAGE_BUNDLES is empty/u, here, `STOWAGE_BUNDLES${forRecipe} = ""`);
+  await refuses(
+    /STOWAGE_BUNDLES: other\.yaml is in none of FILESPATH/u,
+    ...[here, `STOWAGE_BUNDLES${forRecipe} = "other.yaml"`],
+  );
+  await refuses(/STOWAGE_PLATFORM is empty, as no images/u, here, 'MACHINE = "qemuppc"');
+  // The machine's own Node.js and skopeo are used where the configuration allows it, and nowhere else.
+  await refuses(/There is no node: add HOSTTOOLS \+= "node"/u);
+  rmSync(join(dir, 'stowage/dist/stowage.mjs'));
+  await refuses(/stowage\/dist\/stowage\.mjs is missing: run `make build`/u, here);
+});
+
+realTest('pins that are stale, and another machine', async (t, trees) => {
+  const registry = await startRegistry(t);
+  for (const arch of ['amd64', 'arm64']) {
+    const image = await makeImage({ platform: `linux/${arch}`, layers: [{ 'etc/a': arch }] });
+    await push(registry, `sample/hello-${arch}:1`, image);
+  }
+  const { layer, product, others } = await place(t, trees, registry.host);
+  const layers = [layer, product.dir];
+  const build = await buildDirectory(t, { ...others, layers, conf: [FEW_RECIPES, HOST_PROGRAMS] });
+  build.configure('MACHINE = "qemuarm64"', 'STOWAGE_DATA_NAME = "product"');
+  await build.bitbake('-c', 'stowage_pin', 'product-data');
+  await build.bitbake('product-data');
+  const image = join(build.dir, 'tmp/deploy/images/qemuarm64/product.ext4');
+  const inspected = await must(process.execPath, [STOWAGE, 'inspect', image, '--json']);
+  assert.match(inspected, /linux\/arm64/u);
+  assert.match(readFileSync(product.pins, 'utf8'), /"machine": "qemuarm64"/u);
+
+  const bundle = readFileSync(product.bundle, 'utf8');
+  writeFileSync(product.bundle, bundle.replace('product.example/hello', 'product.example/renamed'));
+  const { code, stdout } = await build.run(['bitbake', 'product-data']);
+  assert.notEqual(code, 0);
+  assert.match(stdout, /if the pins are stale, run `bitbake -c stowage_pin product-data`/u);
+});
+
+realTest('Node.js and skopeo from the recipes of other layers', async (t, trees) => {
+  const registry = await startRegistry(t);
+  const image = await makeImage({ platform: 'linux/amd64', layers: [{ 'etc/a': 'a' }] });
+  await push(registry, 'sample/hello-amd64:1', image);
+  const { dir, layer, product, others } = await place(t, trees, registry.host);
+  const [node, skopeo] = [process.execPath, (await must('which', ['skopeo'])).trim()];
+  const oe = program(join(dir, 'meta-oe'), 'openembedded-layer', 'nodejs-native', node);
+  const virtualization = join(dir, 'meta-virtualization');
+  program(virtualization, 'virtualization-layer', 'skopeo-native', skopeo);
+  const layers = [oe, virtualization, layer, product.dir];
+  // No HOSTTOOLS: these programs come through the recipes' sysroots, or not at all.
+  const build: Build = await buildDirectory(t, { ...others, layers, conf: [FEW_RECIPES] });
+  await build.bitbake('-c', 'stowage_pin', 'product-data');
+  const said = await build.bitbake('product-data');
+  assert.match(said, /task do_deploy: Succeeded/u);
+});
