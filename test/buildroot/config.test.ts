@@ -22,17 +22,24 @@ const PLATFORMS: readonly (readonly [readonly string[], string | undefined])[] =
   [['BR2_aarch64=y', 'BR2_neoverse_n2=y'], 'linux/arm64'],
   [['BR2_arm=y', 'BR2_arm920t=y'], undefined],
   [['BR2_arm=y', 'BR2_arm926t=y'], 'linux/arm/v5'],
+  [['BR2_arm=y', 'BR2_arm926t=y', 'BR2_ARM_FPU_VFPV2=y'], 'linux/arm/v5'],
   [['BR2_arm=y', 'BR2_arm1176jzf_s=y'], 'linux/arm/v6'],
+  [['BR2_arm=y', 'BR2_arm1176jzf_s=y', 'BR2_ARM_SOFT_FLOAT=y'], 'linux/arm/v5'],
   [['BR2_arm=y', 'BR2_cortex_a7=y'], 'linux/arm/v7'],
+  [['BR2_arm=y', 'BR2_cortex_a7=y', 'BR2_ARM_FPU_VFPV2=y'], 'linux/arm/v6'],
+  [['BR2_arm=y', 'BR2_cortex_a7=y', 'BR2_ARM_SOFT_FLOAT=y'], 'linux/arm/v5'],
   [['BR2_arm=y', 'BR2_cortex_m7=y'], undefined],
   // A 64-bit core with 32-bit programs: images for it are those for v7.
   [['BR2_arm=y', 'BR2_cortex_a53=y'], 'linux/arm/v7'],
   [['BR2_riscv=y'], 'linux/riscv64'],
   [['BR2_riscv=y', 'BR2_RISCV_32=y'], undefined],
+  [['BR2_riscv=y', '# BR2_RISCV_ISA_RVD is not set'], undefined],
   [['BR2_powerpc64le=y'], 'linux/ppc64le'],
   [['BR2_s390x=y'], 'linux/s390x'],
   [['BR2_loongarch64=y'], 'linux/loong64'],
   [['BR2_mips64el=y'], 'linux/mips64le'],
+  [['BR2_mips64el=y', 'BR2_mips_64r6=y'], undefined],
+  [['BR2_mips64el=y', 'BR2_MIPS_SOFT_FLOAT=y'], undefined],
   [['BR2_m68k=y'], undefined],
 ];
 
@@ -57,16 +64,29 @@ test('the defaults: the shipped bundle, the store in the download directory, the
     [`${DATA}_PLATFORM`]: 'linux/amd64',
     [`${DATA}_STORE`]: '$(BR2_DL_DIR)/stowage-store',
     [`${DATA}_JOBS`]: '0',
+    [`${DATA}_ENGINE_DOCKER`]: 'y',
+    [`${DATA}_ENGINE_STORE_BUNDLE`]: 'y',
+    [`${DATA}_CONTAINERD_BUNDLE`]: 'y',
+    [`${DATA}_UNPACK_BUNDLE`]: 'y',
     [`${DATA}_LOADER_DIND`]: 'y',
+    [`${DATA}_DIND_ENGINE_ANY`]: 'y',
     [`${DATA}_MACHINE`]: '',
     [`${DATA}_CHANNEL`]: '',
     [`${DATA}_SET`]: '',
     [`${DATA}_PINS`]: '',
     [`${DATA}_MIRRORS`]: '',
     [`${DATA}_AUTHFILE`]: '',
+    [`${DATA}_CERT_DIR`]: '',
+    [`${DATA}_INSECURE`]: '',
+    [`${DATA}_POLICY`]: '',
+    [`${DATA}_REGISTRIES_DIR`]: '',
     [`${DATA}_ENGINE_VERSION`]: '',
     [`${DATA}_DIND_IMAGE`]: '',
     [`${DATA}_SIZE`]: '',
+    [`${DATA}_HEADROOM`]: '',
+    [`${DATA}_FEATURES`]: '',
+    [`${DATA}_UUID`]: '',
+    [`${DATA}_DATA_ROOT`]: '',
     [`${DATA}_LABEL`]: '',
   });
   const bundle = 'buildroot-external/bundles/home-assistant.yaml';
@@ -79,6 +99,37 @@ test('frozen can be chosen only with a pins file of the user', async (t) => {
   const lines = [`${DATA}_FROZEN=y`, `${DATA}_PINS="pins.json"`];
   const withPins = await configured(t, 'BR2_x86_64=y', `${DATA}=y`, ...lines);
   assert.equal(withPins.get(`${DATA}_FROZEN`), 'y');
+});
+
+/** [what is chosen, what can't be beside it] */
+const EXCLUDED: readonly (readonly [readonly string[], string])[] = [
+  [['LOADER_DIRECT=y'], 'DIND_IMAGE="docker://registry.example/docker:28-dind"'],
+  [['LOADER_DIRECT=y'], 'DIND_ENGINE_PODMAN=y'],
+  [['LOADER_DIRECT=y'], 'DIND_PRIVILEGED=y'],
+  [['SIZE="2G"'], 'HEADROOM="10%"'],
+  [['ENGINE_STORE_OVERLAY2=y'], 'UNPACK_DEVICE=y'],
+  [['ENGINE_STORE_OVERLAY2=y'], 'CONTAINERD_OWN=y'],
+];
+
+for (const [chosen, other] of EXCLUDED)
+  test(`with ${chosen.join(' ')} there is no ${other}`, async (t) => {
+    const board = ['BR2_x86_64=y', `${DATA}=y`];
+    const line = `${DATA}_${other}`;
+    const [name = '', value = ''] = line.replaceAll('"', '').split(/=(.*)/u);
+    const alone = await configured(t, ...board, line);
+    assert.equal(alone.get(name), value, 'it can be chosen otherwise');
+    const beside = await configured(t, ...board, ...chosen.map((c) => `${DATA}_${c}`), line);
+    assert.equal(beside.get(name), undefined);
+  });
+
+test("Buildroot's skopeo can be chosen where Go runs, and is then selected", async (t) => {
+  const wish = ['BR2_x86_64=y', `${DATA}=y`, 'BR2_PACKAGE_HOST_STOWAGE_SKOPEO=y'];
+  const no = await configured(t, ...wish);
+  assert.equal(no.get('BR2_PACKAGE_HOST_STOWAGE_SKOPEO'), undefined);
+  const go = 'BR2_PACKAGE_HOST_GO_HOST';
+  const yes = await configured(t, ...wish, `${go}_ARCH_SUPPORTS=y`, `${go}_CGO_LINKING_SUPPORTS=y`);
+  assert.equal(yes.get('BR2_PACKAGE_HOST_STOWAGE_SKOPEO'), 'y');
+  assert.equal(yes.get('BR2_PACKAGE_HOST_SKOPEO'), 'y');
 });
 
 test("Buildroot's Node.js can be chosen where Buildroot has one, and is then selected", async (t) => {
@@ -155,5 +206,8 @@ function withoutHelp(text: string): string {
 }
 
 function conditions(text: string): string {
-  return all(text, /^(?:if|\tdepends on|\tselect|\tdefault \S+ if) (.*)$/gmu).join('\n');
+  return all(
+    text,
+    /^(?:if|\tdepends on|\tselect|\tdefault \S+ if|\tdefault(?= BR2_)) (.*)$/gmu,
+  ).join('\n');
 }

@@ -5,7 +5,14 @@ import { must } from '../rig/process.ts';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const STAND_IN = join(ROOT, 'test', 'buildroot', 'stand-in');
-const PARTS = ['external.desc', 'external.mk', 'Config.in', 'configs', 'buildroot-external'];
+const PARTS = [
+  'external.desc',
+  'external.mk',
+  'Config.in',
+  'configs',
+  'buildroot-external',
+  'LICENSE',
+];
 
 /** Our files that Buildroot reads, relative to the repository's root. */
 export const BUILDROOT_FILES = [
@@ -29,6 +36,7 @@ export const BUILDROOT_FILES = [
   'buildroot-external/package/stowage/Config.in.host',
   'buildroot-external/package/stowage/stowage.mk',
   'buildroot-external/package/stowage-data/Config.in',
+  'buildroot-external/package/stowage-data/pinned-images.awk',
   'buildroot-external/package/stowage-data/stowage-data.mk',
 ] as const;
 

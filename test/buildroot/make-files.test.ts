@@ -1,65 +1,9 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { lstatSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readlinkSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { run, type Outcome } from '../rig/process.ts';
-import { temporaryTree } from '../rig/temporary-tree.ts';
-import { configure, copyExternalTree, readCalls, STAND_IN, type Call } from './external-tree.ts';
-
-/** The real .mk files, under the stand-in for Buildroot's infrastructure, with the stand-in for stowage. */
-interface Tree {
-  readonly external: string;
-  readonly out: string;
-  readonly downloads: string;
-  make(targets: readonly string[], env?: Readonly<Record<string, string>>): Promise<Outcome>;
-  calls(): Call[];
-}
-
-const BOARD = ['BR2_aarch64=y', 'BR2_PACKAGE_STOWAGE_DATA=y'];
-const HELPER = join(STAND_IN, 'stowage.mjs');
-
-async function tree(t: TestContext, lines: readonly string[], helper = HELPER): Promise<Tree> {
-  const dir = temporaryTree(t);
-  const external = copyExternalTree(join(dir, 'external'), existsSync(helper) ? helper : undefined);
-  const [out, downloads, log] = [join(dir, 'out'), join(dir, 'dl'), join(dir, 'calls.log')];
-  mkdirSync(out);
-  await configure(out, external, [...lines, `BR2_DL_DIR="${downloads}"`]);
-  return {
-    external,
-    out,
-    downloads,
-    make: (targets, env = {}) =>
-      run('make', ['-f', join(STAND_IN, 'Makefile'), '-j4', `O=${out}`, ...targets], {
-        env: {
-          PATH: process.env['PATH'] ?? '/usr/bin:/bin',
-          LC_ALL: 'C',
-          BR2_EXTERNAL_STOWAGE_PATH: external,
-          STAND_IN_LOG: log,
-          ...env,
-        },
-      }),
-    calls: () => readCalls(log),
-  };
-}
-
-async function made(t: Tree, ...targets: string[]): Promise<string> {
-  const outcome = await t.make(targets);
-  assert.equal(outcome.code, 0, outcome.stderr + outcome.stdout);
-  return outcome.stdout;
-}
-
-/** Named by the shipped bundle and by where it is. */
-function defaultPins(board: Tree): string {
-  const bundle = join(board.external, 'buildroot-external/bundles/home-assistant.yaml');
-  return join(board.downloads, 'stowage-data', `home-assistant-${hashed(bundle)}.pins.json`);
-}
-
-function hashed(...bundles: readonly string[]): string {
-  const lines = bundles.map((bundle) => `${bundle}\n`).join('');
-  return createHash('sha256').update(lines).digest('hex').slice(0, 8);
-}
+import { test } from 'node:test';
+import { BOARD, commandLine, defaultPins, hashed, made, placed, tree } from './stand-in-tree.ts';
 
 test('the download step fetches, the build step builds, the images directory has both files', async (t) => {
   const board = await tree(t, BOARD);
@@ -67,8 +11,8 @@ test('the download step fetches, the build step builds, the images directory has
   const target = [
     ...['-b', join(board.external, 'buildroot-external/bundles/home-assistant.yaml')],
     ...['-p', defaultPins(board)],
-    ...['-s', join(board.downloads, 'stowage-store')],
     ...['--platform', 'linux/arm64', '--loader', 'dind', '--log', 'plain'],
+    ...['-s', join(board.downloads, 'stowage-store')],
   ];
   const fetch = { command: 'fetch', args: target };
   assert.deepEqual(board.calls().map(commandLine), [fetch]);
@@ -116,26 +60,40 @@ test('every option reaches the commands that it is for', async (t) => {
     `${data}_SET="versions=https://v.example/a,b name=it's"`,
     `${data}_PINS="board/pins.json"`,
     `${data}_FROZEN=y`,
-    `${data}_STORE="/tmp/stowage-stand-in-store"`,
+    `${data}_STORE="$(BR2_EXTERNAL_STOWAGE_PATH)/a store"`,
     `${data}_MIRRORS="127.0.0.1:5000 mirror.example/ghcr"`,
     `${data}_AUTHFILE="auth.json"`,
+    `${data}_CERT_DIR="certificates"`,
+    `${data}_INSECURE="registry.lan:5000 other.lan"`,
+    `${data}_POLICY="/dev/../etc/passwd"`,
+    `${data}_REGISTRIES_DIR="certificates"`,
     `${data}_JOBS=3`,
     `${data}_ENGINE_VERSION="28.5.2"`,
+    `${data}_ENGINE_STORE_CONTAINERD=y`,
+    `${data}_CONTAINERD_OWN=y`,
+    `${data}_UNPACK_DEVICE=y`,
     `${data}_DIND_IMAGE="docker://registry.example/docker:28.5.2-dind"`,
-    `${data}_SIZE="1280M"`,
-    `${data}_LABEL="it is data"`,
+    `${data}_DIND_ENGINE_PODMAN=y`,
+    `${data}_DIND_PRIVILEGED=y`,
+    `${data}_LABEL="it's-data"`,
+    `${data}_SIZE="auto"`,
+    `${data}_HEADROOM="12.5%"`,
+    `${data}_FEATURES="6.1,-orphan_file"`,
+    `${data}_UUID="5f0c4a1e-9a3b-4c5d-8e6f-0123456789ab"`,
+    `${data}_DATA_ROOT="var/lib/docker"`,
   ]);
-  await made(board, 'stowage-data', 'TOPDIR=' + board.out);
-  t.after(() => {
-    rmSync('/tmp/stowage-stand-in-store', { recursive: true });
-  });
+  const bundles = [join(board.out, 'one.yaml'), join(board.external, 'two.yaml')];
+  const files = ['board/pins.json', 'auth.json', 'certificates/ca.crt'];
+  for (const path of [...bundles, ...files.map((name) => join(board.out, name))]) placed(path);
+  await made(board, 'stowage-data', `TOPDIR=${board.out}`);
   const target = [
-    ...['-b', join(board.out, 'one.yaml'), '-b', join(board.external, 'two.yaml')],
-    ...['-p', join(board.out, 'board/pins.json'), '-s', '/tmp/stowage-stand-in-store'],
+    ...bundles.flatMap((bundle) => ['-b', bundle]),
+    ...['-p', join(board.out, 'board/pins.json')],
     ...['--platform', 'linux/arm/v7', '--machine', 'odroid-n2'],
     ...['--set', 'channel=beta', '--set', 'versions=https://v.example/a,b', '--set', "name=it's"],
     ...['--loader', 'dind', '--engine-version', '28.5.2'],
     ...['--dind', 'docker://registry.example/docker:28.5.2-dind', '--log', 'plain'],
+    ...['-s', join(board.external, 'a store')],
   ];
   assert.deepEqual(board.calls().map(commandLine), [
     {
@@ -143,58 +101,90 @@ test('every option reaches the commands that it is for', async (t) => {
       args: [
         ...target,
         ...['--mirror', '127.0.0.1:5000', '--mirror', 'mirror.example/ghcr'],
-        ...['--authfile', join(board.out, 'auth.json'), '--jobs', '3', '--frozen'],
+        ...['--authfile', join(board.out, 'auth.json')],
+        ...['--cert-dir', join(board.out, 'certificates')],
+        ...['--insecure', 'registry.lan:5000', '--insecure', 'other.lan'],
+        ...['--policy', '/dev/../etc/passwd'],
+        ...['--registries-dir', join(board.out, 'certificates')],
+        ...['--jobs', '3', '--frozen'],
       ],
     },
     {
       command: 'build',
       args: [
         ...target,
-        ...['--size', '1280M', '--label', 'it is data'],
+        ...['--engine-store', 'containerd', '--containerd', 'own', '--no-unpack'],
+        ...['--engine', 'podman', '--privileged'],
+        ...['--label', "it's-data", '--size', 'auto', '--headroom', '12.5%'],
+        ...['--features=6.1,-orphan_file', '--uuid', '5f0c4a1e-9a3b-4c5d-8e6f-0123456789ab'],
+        ...['--data-root', 'var/lib/docker'],
         ...['-o', join(board.out, 'build/stowage-data/data.ext4')],
       ],
     },
   ]);
 });
 
+for (const [lines, expected] of [
+  [[], undefined],
+  [['BR2_PACKAGE_DOCKER_ENGINE=y'], '27.0.3'],
+  [['BR2_PACKAGE_DOCKER_ENGINE=y', 'BR2_PACKAGE_STOWAGE_DATA_ENGINE_VERSION="28.0"'], '28.0'],
+] as const)
+  test(`the engine version is ${expected ?? 'left to the bundles'} with ${lines.join(' ') || 'nothing said'}`, async (t) => {
+    const board = await tree(t, [...BOARD, ...lines]);
+    await made(board, 'stowage-data');
+    for (const { args } of board.calls()) {
+      const at = args.indexOf('--engine-version');
+      assert.equal(at === -1 ? undefined : args[at + 1], expected);
+    }
+  });
+
 test('pins that nobody named are kept apart by the names and places of the bundles', async (t) => {
-  const board = await tree(t, [
-    ...BOARD,
-    'BR2_PACKAGE_STOWAGE_DATA_BUNDLES="/a/one.yaml /b/two.yml"',
-  ]);
+  const bundles = ['a/one.yaml', 'b/two.yml'];
+  const named = bundles.map((name) => `$(BR2_EXTERNAL_STOWAGE_PATH)/${name}`).join(' ');
+  const board = await tree(t, [...BOARD, `BR2_PACKAGE_STOWAGE_DATA_BUNDLES="${named}"`]);
+  const paths = bundles.map((name) => placed(join(board.external, name)));
   await made(board, 'stowage-data-source');
   assert.deepEqual(readdirSync(join(board.downloads, 'stowage-data')), [
-    `one+two-${hashed('/a/one.yaml', '/b/two.yml')}.pins.json`,
+    `one+two-${hashed(...paths)}.pins.json`,
   ]);
+});
+
+test('nothing happens twice; a changed bundle or changed pins are fetched and built, on what is there', async (t) => {
+  const board = await tree(t, BOARD);
+  const commands = (): string[] => board.calls().map(({ command }) => command);
+  await made(board, 'stowage-data');
+  await made(board, 'stowage-data-source', 'stowage-data');
+  assert.deepEqual(commands(), ['fetch', 'build']);
+  const image = join(board.out, 'build/stowage-data/data.ext4');
+  const { ctimeMs } = lstatSync(image);
+  const bundle = join(board.external, 'buildroot-external/bundles/home-assistant.yaml');
+  for (const [i, changed] of [bundle, defaultPins(board)].entries()) {
+    const later = new Date(Date.now() + 60_000 * (i + 1));
+    utimesSync(changed, later, later);
+    // Not built: what fetching leaves as it is can be seen.
+    await made(board, 'stowage-data-source');
+    assert.equal(lstatSync(image).ctimeMs, ctimeMs, 'the last result was not touched');
+    assert.deepEqual(commands().slice(2), Array<string>(i + 1).fill('fetch'));
+    const now = new Date();
+    utimesSync(changed, now, now);
+  }
+  await made(board, 'stowage-data');
+  assert.equal(commands().at(-1), 'build');
+});
+
+test('reinstalling copies the image again, and builds nothing', async (t) => {
+  const board = await tree(t, BOARD);
+  await made(board, 'stowage-data');
+  writeFileSync(join(board.out, 'images/data.ext4'), 'spoilt');
+  await made(board, 'stowage-data-reinstall');
+  assert.equal(readFileSync(join(board.out, 'images/data.ext4'), 'utf8'), 'image');
+  assert.equal(board.calls().length, 2);
 });
 
 test('an emptied store option means the download directory', async (t) => {
   const board = await tree(t, [...BOARD, 'BR2_PACKAGE_STOWAGE_DATA_STORE=""']);
   await made(board, 'stowage-data-source');
   assert.ok(existsSync(join(board.downloads, 'stowage-store')));
-});
-
-test('BR2_PRIMARY_SITE_ONLY means that no registry is asked, and a failure says so', async (t) => {
-  const only = ['BR2_PRIMARY_SITE="file:///nowhere"', 'BR2_PRIMARY_SITE_ONLY=y'];
-  const board = await tree(t, [...BOARD, ...only]);
-  const failed = await board.make(['stowage-data-source'], { STAND_IN_EXIT: '3' });
-  assert.equal(failed.code, 2);
-  assert.match(failed.stderr, /BR2_PRIMARY_SITE_ONLY is set.*in the store/u);
-  assert.match(failed.stderr, /Error 3\b/u, "stowage's own exit code is the step's");
-  assert.equal(board.calls()[0]?.args.at(-1), '--offline');
-});
-
-test('with mirrors BR2_PRIMARY_SITE_ONLY means that only they are asked', async (t) => {
-  const only = ['BR2_PRIMARY_SITE="file:///nowhere"', 'BR2_PRIMARY_SITE_ONLY=y'];
-  const mirrors = 'BR2_PACKAGE_STOWAGE_DATA_MIRRORS="mirror.example/ghcr"';
-  const board = await tree(t, [...BOARD, ...only, mirrors]);
-  const failed = await board.make(['stowage-data-source'], { STAND_IN_EXIT: '5' });
-  assert.match(failed.stderr, /BR2_PRIMARY_SITE_ONLY is set: only the mirrors are asked/u);
-  assert.deepEqual(board.calls()[0]?.args.slice(-3), [
-    '--mirror',
-    'mirror.example/ghcr',
-    '--mirror-only',
-  ]);
 });
 
 for (const [code, hint] of [
@@ -272,7 +262,21 @@ test('no Node.js at all is told in the same words', async (t) => {
   const board = await tree(t, BOARD);
   const bin = join(board.out, 'tools');
   mkdirSync(bin);
-  for (const tool of ['sh', 'test', 'mkdir', 'cp', 'install', 'ln', 'touch', 'tr', 'rm'])
+  for (const tool of [
+    'sh',
+    'test',
+    'mkdir',
+    'cp',
+    'install',
+    'ln',
+    'touch',
+    'tr',
+    'rm',
+    'chmod',
+    'cut',
+    'grep',
+    'sha256sum',
+  ])
     symlinkSync(join('/usr/bin', tool), join(bin, tool));
   symlinkSync('/usr/bin/make', join(bin, 'make'));
   const failed = await board.make(['host-stowage'], { PATH: bin });
@@ -296,22 +300,6 @@ test("on request it runs with Buildroot's Node.js", async (t) => {
     [process.execPath, process.execPath],
   );
 });
-
-for (const option of ['BUNDLES', 'PLATFORM'])
-  test(`an empty ${option} stops before the first step`, async (t) => {
-    const board = await tree(t, [...BOARD, `BR2_PACKAGE_STOWAGE_DATA_${option}=""`]);
-    const failed = await board.make(['stowage-data']);
-    assert.equal(failed.code, 2);
-    assert.match(
-      failed.stderr,
-      new RegExp(`BR2_PACKAGE_STOWAGE_DATA_${option} is empty: name`, 'u'),
-    );
-    assert.deepEqual(board.calls(), []);
-  });
-
-function commandLine({ command, args }: Call): Pick<Call, 'command' | 'args'> {
-  return { command, args };
-}
 
 /** A node that is of `version`, as far as a script can ask it. */
 function writeNode(bin: string, version: string): void {

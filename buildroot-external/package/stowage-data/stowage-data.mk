@@ -5,9 +5,9 @@
 ################################################################################
 
 # No source of its own. (A local site would be tempting for the bundles, but it
-# turns the download hooks off, and "make source" would miss the images.)
+# turns the download step off, and "make source" would miss the images.)
 STOWAGE_DATA_SOURCE =
-STOWAGE_DATA_LICENSE = Apache-2.0
+STOWAGE_DATA_LICENSE = as the images: see stowage-data/images.csv
 STOWAGE_DATA_INSTALL_IMAGES = YES
 STOWAGE_DATA_INSTALL_TARGET = NO
 
@@ -28,15 +28,21 @@ STOWAGE_DATA_PATH = $(if $(1),$(if $(filter /%,$(1)),$(1),$(TOPDIR)/$(1)))
 # $(1): an option, $(2): its value; nothing where there is no value
 STOWAGE_DATA_OPTION = $(if $(2),$(1) $(call STOWAGE_DATA_WORD,$(2)))
 
+# $(1): an option, $(2): its values
+STOWAGE_DATA_EACH = $(foreach value,$(2),$(1) $(call STOWAGE_DATA_WORD,$(value)))
+
+# $(1): an option, $(2): a path, in quotes as it may be
+STOWAGE_DATA_FILE = $(call STOWAGE_DATA_OPTION,$(1),$(call STOWAGE_DATA_PATH,$(call qstrip,$(2))))
+
 STOWAGE_DATA_BUNDLES = \
 	$(foreach bundle,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_BUNDLES)),$(call STOWAGE_DATA_PATH,$(bundle)))
-STOWAGE_DATA_PLATFORM = $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PLATFORM))
-STOWAGE_DATA_JOBS = $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_JOBS))
 
 # Where the user names no pins file: outside of the build directory, which
 # dirclean empties, and by the bundles' names and where they are, since projects
 # that share a download directory may all call theirs bundle.yaml.
-STOWAGE_DATA_BUNDLES_HASH = $(firstword $(shell printf '%s\n' $(foreach bundle,$(STOWAGE_DATA_BUNDLES),$(call STOWAGE_DATA_WORD,$(bundle))) | sha256sum | cut -c1-8))
+ifeq ($(BR2_PACKAGE_STOWAGE_DATA),y)
+STOWAGE_DATA_BUNDLES_HASH := $(firstword $(shell printf '%s\n' $(foreach bundle,$(STOWAGE_DATA_BUNDLES),$(call STOWAGE_DATA_WORD,$(bundle))) | sha256sum | cut -c1-8))
+endif
 STOWAGE_DATA_PINS = $(call STOWAGE_DATA_PATH,$(or \
 	$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PINS)),\
 	$(STOWAGE_DATA_DL_DIR)/$(subst $(space),+,$(strip $(basename $(notdir $(STOWAGE_DATA_BUNDLES)))))-$(STOWAGE_DATA_BUNDLES_HASH).pins.json))
@@ -45,61 +51,135 @@ STOWAGE_DATA_STORE = $(call STOWAGE_DATA_PATH,$(or \
 	$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_STORE)),\
 	$(DL_DIR)/stowage-store))
 
-ifeq ($(BR2_PACKAGE_STOWAGE_DATA_LOADER_DIND),y)
-STOWAGE_DATA_LOADER = dind
-endif
-ifeq ($(BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT),y)
-STOWAGE_DATA_LOADER = direct
-endif
+# The device's engine is the one that is built for it. That package is parsed
+# before an external tree's.
+STOWAGE_DATA_ENGINE_VERSION = $(or \
+	$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_ENGINE_VERSION)),\
+	$(if $(BR2_PACKAGE_DOCKER_ENGINE),$(DOCKER_ENGINE_VERSION)))
 
-# What is built, and for what: fetch and build must be told the same
-STOWAGE_DATA_OPTS = \
-	$(foreach bundle,$(STOWAGE_DATA_BUNDLES),-b $(call STOWAGE_DATA_WORD,$(bundle))) \
-	-p $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)) \
-	-s $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_STORE)) \
-	--platform $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PLATFORM)) \
+STOWAGE_DATA_LOADER = $(if $(BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT),direct,dind)
+
+STOWAGE_DATA_DIND_ENGINE = \
+	$(if $(BR2_PACKAGE_STOWAGE_DATA_DIND_ENGINE_DOCKER),docker) \
+	$(if $(BR2_PACKAGE_STOWAGE_DATA_DIND_ENGINE_PODMAN),podman)
+
+STOWAGE_DATA_ENGINE_STORE = \
+	$(if $(BR2_PACKAGE_STOWAGE_DATA_ENGINE_STORE_CONTAINERD),containerd) \
+	$(if $(BR2_PACKAGE_STOWAGE_DATA_ENGINE_STORE_OVERLAY2),overlay2)
+
+STOWAGE_DATA_CONTAINERD = \
+	$(if $(BR2_PACKAGE_STOWAGE_DATA_CONTAINERD_DAEMON),daemon) \
+	$(if $(BR2_PACKAGE_STOWAGE_DATA_CONTAINERD_OWN),own)
+
+# What is meant, of all that the pins file has
+STOWAGE_DATA_TARGET_OPTS = \
+	--platform $(call STOWAGE_DATA_WORD,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PLATFORM))) \
 	$(call STOWAGE_DATA_OPTION,--machine,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_MACHINE))) \
 	$(call STOWAGE_DATA_OPTION,--set,$(addprefix channel=,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_CHANNEL)))) \
-	$(foreach variable,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SET)),--set $(call STOWAGE_DATA_WORD,$(variable))) \
+	$(call STOWAGE_DATA_EACH,--set,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SET)))
+
+STOWAGE_DATA_BUNDLE_OPTS = \
+	$(call STOWAGE_DATA_EACH,-b,$(STOWAGE_DATA_BUNDLES)) \
+	-p $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)) \
+	$(STOWAGE_DATA_TARGET_OPTS)
+
+STOWAGE_DATA_ENGINE_VERSION_OPTS = $(call STOWAGE_DATA_OPTION,--engine-version,$(STOWAGE_DATA_ENGINE_VERSION))
+
+# What is pinned, fetched and built: all of them must be told the same
+STOWAGE_DATA_PIN_OPTS = \
+	$(STOWAGE_DATA_BUNDLE_OPTS) \
 	--loader $(STOWAGE_DATA_LOADER) \
-	$(call STOWAGE_DATA_OPTION,--engine-version,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_ENGINE_VERSION))) \
+	$(STOWAGE_DATA_ENGINE_VERSION_OPTS) \
 	$(call STOWAGE_DATA_OPTION,--dind,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_DIND_IMAGE))) \
 	--log plain
 
-STOWAGE_DATA_MIRRORS = $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_MIRRORS))
+STOWAGE_DATA_STORE_OPTS = -s $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_STORE))
+
+STOWAGE_DATA_NETWORK_OPTS = \
+	$(call STOWAGE_DATA_EACH,--mirror,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_MIRRORS))) \
+	$(call STOWAGE_DATA_FILE,--authfile,$(BR2_PACKAGE_STOWAGE_DATA_AUTHFILE)) \
+	$(call STOWAGE_DATA_FILE,--cert-dir,$(BR2_PACKAGE_STOWAGE_DATA_CERT_DIR)) \
+	$(call STOWAGE_DATA_EACH,--insecure,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_INSECURE))) \
+	$(call STOWAGE_DATA_FILE,--policy,$(BR2_PACKAGE_STOWAGE_DATA_POLICY)) \
+	$(call STOWAGE_DATA_FILE,--registries-dir,$(BR2_PACKAGE_STOWAGE_DATA_REGISTRIES_DIR)) \
+	$(call STOWAGE_DATA_OPTION,--jobs,$(filter-out 0,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_JOBS))))
 
 STOWAGE_DATA_FETCH_OPTS = \
-	$(foreach mirror,$(STOWAGE_DATA_MIRRORS),--mirror $(call STOWAGE_DATA_WORD,$(mirror))) \
-	$(call STOWAGE_DATA_OPTION,--authfile,$(call STOWAGE_DATA_PATH,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_AUTHFILE)))) \
-	$(call STOWAGE_DATA_OPTION,--jobs,$(filter-out 0,$(STOWAGE_DATA_JOBS))) \
+	$(STOWAGE_DATA_STORE_OPTS) \
+	$(STOWAGE_DATA_NETWORK_OPTS) \
 	$(if $(BR2_PACKAGE_STOWAGE_DATA_FROZEN),--frozen)
 
-# The mirrors are our primary sites. Without any, the promise to contact no
+STOWAGE_DATA_DIND_ENGINE_OPTS = $(call STOWAGE_DATA_OPTION,--engine,$(strip $(STOWAGE_DATA_DIND_ENGINE)))
+
+STOWAGE_DATA_BUILD_OPTS = \
+	$(STOWAGE_DATA_STORE_OPTS) \
+	$(call STOWAGE_DATA_OPTION,--engine-store,$(strip $(STOWAGE_DATA_ENGINE_STORE))) \
+	$(call STOWAGE_DATA_OPTION,--containerd,$(strip $(STOWAGE_DATA_CONTAINERD))) \
+	$(if $(BR2_PACKAGE_STOWAGE_DATA_UNPACK_BUILDER),--unpack) \
+	$(if $(BR2_PACKAGE_STOWAGE_DATA_UNPACK_DEVICE),--no-unpack) \
+	$(STOWAGE_DATA_DIND_ENGINE_OPTS) \
+	$(if $(BR2_PACKAGE_STOWAGE_DATA_DIND_PRIVILEGED),--privileged) \
+	$(call STOWAGE_DATA_OPTION,--label,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_LABEL))) \
+	$(call STOWAGE_DATA_OPTION,--size,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SIZE))) \
+	$(call STOWAGE_DATA_OPTION,--headroom,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_HEADROOM))) \
+	$(if $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_FEATURES)),--features=$(call STOWAGE_DATA_WORD,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_FEATURES)))) \
+	$(call STOWAGE_DATA_OPTION,--uuid,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_UUID))) \
+	$(call STOWAGE_DATA_OPTION,--data-root,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_DATA_ROOT)))
+
+# The mirrors are our primary sites, and so is the store beside the downloads
+# of a primary site that is a directory. Without any, the promise to contact no
 # other site is kept by contacting none: everything must be in the store.
+STOWAGE_DATA_PRIMARY_STORE = $(wildcard $(patsubst file://%,%/stowage-store,$(filter file:///%,$(call qstrip,$(BR2_PRIMARY_SITE)))))
+
 ifeq ($(BR2_PRIMARY_SITE_ONLY),y)
-ifeq ($(STOWAGE_DATA_MIRRORS),)
+ifeq ($(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_MIRRORS)),)
 STOWAGE_DATA_FETCH_OPTS += --offline
-STOWAGE_DATA_ONLY = only images that are already in the store are used
+STOWAGE_DATA_ONLY = without BR2_PACKAGE_STOWAGE_DATA_MIRRORS only images that are already in the store are used
+STOWAGE_DATA_NO_REGISTRY = yes
 else
-STOWAGE_DATA_FETCH_OPTS += --mirror-only
+STOWAGE_DATA_NETWORK_OPTS += --mirror-only
 STOWAGE_DATA_ONLY = only the mirrors are asked
 endif
 endif
 
-STOWAGE_DATA_BUILD_OPTS = \
-	$(call STOWAGE_DATA_OPTION,--size,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SIZE))) \
-	$(call STOWAGE_DATA_OPTION,--label,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_LABEL)))
+# What a primary site's store has of the pinned images is taken from there, as
+# export and import hand it over: nothing gets its name before it was verified.
+# Where it lacks something, the registries are asked for all that is missing.
+ifneq ($(STOWAGE_DATA_PRIMARY_STORE),)
+define STOWAGE_DATA_TAKE_FROM_PRIMARY_SITE
+	$(Q)$(DOWNLOAD_SET_UMASK) if test -f $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)) && \
+		! $(STOWAGE_DATA_STOWAGE) fetch $(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_STORE_OPTS) \
+			--offline >/dev/null 2>&1; then \
+		$(call MESSAGE,"Looking in $(STOWAGE_DATA_PRIMARY_STORE)"); \
+		carried=$$(mktemp -p $(STOWAGE_DATA_DL_DIR) .carried-XXXXXX) || exit 1; \
+		trap 'rm -f "$$carried"' EXIT; \
+		$(STOWAGE_DATA_STOWAGE) store export -s $(STOWAGE_DATA_PRIMARY_STORE) \
+			-p $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)) \
+			$(STOWAGE_DATA_TARGET_OPTS) -o "$$carried" --log plain && \
+		$(STOWAGE_DATA_STOWAGE) store import "$$carried" $(STOWAGE_DATA_STORE_OPTS) --log plain || \
+			echo "stowage-data: the store of BR2_PRIMARY_SITE does not have it all" >&2; \
+	fi
+endef
+endif
+
+STOWAGE_DATA_STOWAGE = $(EXTRA_ENV) $(HOST_DIR)/bin/stowage
+
+# $(1): what was done when stowage ended with the exit code $$code
+define STOWAGE_DATA_SAY_WHAT_TO_DO
+	case $$code in \
+	6) echo "stowage-data: make stowage-doctor tells what this machine lacks$(1)" >&2;; \
+	esac; exit $$code
+endef
 
 define STOWAGE_DATA_FETCH
 	@$(call MESSAGE,"Fetching container images")
 	$(Q)$(DOWNLOAD_SET_UMASK) mkdir -p $(STOWAGE_DATA_DL_DIR)
-	$(Q)$(DOWNLOAD_SET_UMASK) $(EXTRA_ENV) $(HOST_DIR)/bin/stowage fetch \
-		$(STOWAGE_DATA_OPTS) $(STOWAGE_DATA_FETCH_OPTS) \
-		$(if $(BR2_PRIMARY_SITE_ONLY),|| { code=$$?; \
-			echo "stowage-data: BR2_PRIMARY_SITE_ONLY is set: $(STOWAGE_DATA_ONLY)." >&2; \
-			exit $$code; })
+	$(STOWAGE_DATA_TAKE_FROM_PRIMARY_SITE)
+	$(Q)$(DOWNLOAD_SET_UMASK) $(STOWAGE_DATA_STOWAGE) fetch \
+		$(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_FETCH_OPTS) || { code=$$?; \
+		$(if $(BR2_PRIMARY_SITE_ONLY),echo "stowage-data: BR2_PRIMARY_SITE_ONLY is set: $(STOWAGE_DATA_ONLY)." >&2;) \
+		$(call STOWAGE_DATA_SAY_WHAT_TO_DO,; BR2_PACKAGE_HOST_STOWAGE_SKOPEO builds a skopeo); }
 endef
-STOWAGE_DATA_POST_DOWNLOAD_HOOKS += STOWAGE_DATA_FETCH
 
 # Buildroot itself needs no root: say so before the one step that does.
 ifeq ($(STOWAGE_DATA_LOADER),dind)
@@ -107,16 +187,17 @@ define STOWAGE_DATA_SAY_ROOT
 	@$(call MESSAGE,"The dind loader mounts the image: it needs Docker and root (by sudo unless you are root)")
 endef
 STOWAGE_DATA_PRE_BUILD_HOOKS += STOWAGE_DATA_SAY_ROOT
+STOWAGE_DATA_OTHER_LOADER = ; BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT needs neither Docker nor root
 endif
 
 # Usage and verification errors mean that pins or store do not have what the
 # configuration asks for now; only a new download step can mend that.
 define STOWAGE_DATA_BUILD_CMDS
-	$(EXTRA_ENV) $(HOST_DIR)/bin/stowage build \
-		$(STOWAGE_DATA_OPTS) $(STOWAGE_DATA_BUILD_OPTS) -o $(@D)/data.ext4 \
+	$(STOWAGE_DATA_STOWAGE) build \
+		$(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_BUILD_OPTS) -o $(@D)/data.ext4 \
 		|| { code=$$?; case $$code in 2|3) \
 			echo "stowage-data: to fetch what is missing: make stowage-data-dirclean stowage-data-source" >&2;; \
-		esac; exit $$code; }
+		esac; $(call STOWAGE_DATA_SAY_WHAT_TO_DO,$(STOWAGE_DATA_OTHER_LOADER)); }
 endef
 
 # Copied beside, then renamed: whoever reads the images directory never sees
@@ -128,23 +209,203 @@ define STOWAGE_DATA_INSTALL_IMAGES_CMDS
 	mv $(BINARIES_DIR)/.data.json.new $(BINARIES_DIR)/data.json
 endef
 
-ifeq ($(BR2_PACKAGE_STOWAGE_DATA)$(BR_BUILDING),yy)
+# What the data partition has, for those who have to know its licences. Nothing
+# but the pins and the store is read.
+STOWAGE_DATA_LEGAL_INFO_DIR = $(LEGAL_INFO_DIR)/stowage-data
+
+define STOWAGE_DATA_SAVE_LEGAL_INFO
+	$(Q)mkdir -p $(STOWAGE_DATA_LEGAL_INFO_DIR)
+	$(Q)$(INSTALL) -m 0644 $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)) $(STOWAGE_DATA_LEGAL_INFO_DIR)/pins.json
+	$(Q)$(STOWAGE_DATA_STOWAGE) sbom $(STOWAGE_DATA_BUNDLE_OPTS) $(STOWAGE_DATA_STORE_OPTS) \
+		$(STOWAGE_DATA_ENGINE_VERSION_OPTS) --log plain \
+		-o $(STOWAGE_DATA_LEGAL_INFO_DIR)/sbom.spdx.json \
+		--manifest $(STOWAGE_DATA_LEGAL_INFO_DIR)/images.csv
+	$(Q)$(call legal-manifest,TARGET,stowage-data,,see stowage-data/images.csv,,not saved,see stowage-data/images.csv,)
+	$(Q)$(call legal-warning-pkg,stowage-data,container images and their sources not saved; stowage-data/ lists them)
+endef
+STOWAGE_DATA_POST_LEGAL_INFO_HOOKS += STOWAGE_DATA_SAVE_LEGAL_INFO
+
+# What Kconfig cannot keep out of a text stops before the first step, whether it
+# is to build or to fetch. The forms are stowage's own.
+STOWAGE_DATA_NUMBER_FORM = [0-9]+(\.[0-9]+)?
+STOWAGE_DATA_HOST_FORM = (localhost|\[[0-9a-fA-F:]+\](:[0-9]+)?|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+(:[0-9]+)?|[A-Za-z0-9_-]+:[0-9]+)
+STOWAGE_DATA_FEATURE_FORM = (default|5\.15|6\.1|6\.12|-?(64bit|dir_index|dir_nlink|ea_inode|ext_attr|extent|extra_isize|filetype|flex_bg|has_journal|huge_file|large_dir|large_file|metadata_csum|metadata_csum_seed|orphan_file|resize_inode|sparse_super|uninit_bg|verity))
+STOWAGE_DATA_NAME_FORM = (\.?[^./][^/]*|\.\.[^/]+)
+
+STOWAGE_DATA_PLATFORM_FORM = [a-z0-9_-]+(/[a-z0-9_]+(/v[0-9.]+)?)?
+STOWAGE_DATA_SET_FORM = [^=]+=.*
+STOWAGE_DATA_MIRRORS_FORM = (https?://)?$(STOWAGE_DATA_HOST_FORM)(/[a-z0-9._-]+)*/?
+STOWAGE_DATA_INSECURE_FORM = $(STOWAGE_DATA_HOST_FORM)
+STOWAGE_DATA_ENGINE_VERSION_FORM = [0-9]+(\.[0-9]+)+.*
+STOWAGE_DATA_DIND_IMAGE_FORM = (docker://|containers-storage:|docker-daemon:|oci:|oci-archive:|docker-archive:|dir:).+
+STOWAGE_DATA_LABEL_FORM = [^{}/[:space:][:cntrl:]]{1,16}
+STOWAGE_DATA_SIZE_FORM = auto|$(STOWAGE_DATA_NUMBER_FORM)[KMGT](iB)?|[0-9]{7,}
+STOWAGE_DATA_HEADROOM_FORM = $(STOWAGE_DATA_NUMBER_FORM)(%|[KMGT]?(iB)?)
+STOWAGE_DATA_FEATURES_FORM = $(STOWAGE_DATA_FEATURE_FORM)(,$(STOWAGE_DATA_FEATURE_FORM))*
+STOWAGE_DATA_UUID_FORM = [0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
+STOWAGE_DATA_DATA_ROOT_FORM = $(STOWAGE_DATA_NAME_FORM)(/$(STOWAGE_DATA_NAME_FORM))*
+
+# $(1): end of a symbol's name; its value without quotes
+STOWAGE_DATA_VALUE = $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_$(1)))
+
+# $(1): end of a symbol's name, $(2): one of its values, $(3): what it must be
+STOWAGE_DATA_CHECK_FORM = $(if $(2),$(if $(shell \
+	printf '%s' $(call STOWAGE_DATA_WORD,$(2)) | LC_ALL=C grep -Ex -- $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_$(1)_FORM))),,\
+	$(error BR2_PACKAGE_STOWAGE_DATA_$(1) has "$(2)", which is not $(3))))
+
+# $(1): end of the name of a symbol with one value, $(2): what it must be
+STOWAGE_DATA_CHECK_ONE = $(call STOWAGE_DATA_CHECK_FORM,$(1),$(call STOWAGE_DATA_VALUE,$(1)),$(2))
+
+# $(1): end of the name of a symbol with several values, $(2): what each must be
+STOWAGE_DATA_CHECK_EACH = $(foreach value,$(call STOWAGE_DATA_VALUE,$(1)),$(call STOWAGE_DATA_CHECK_FORM,$(1),$(value),$(2)))
+
+# $(1): end of a symbol's name, $(2): what test calls it, $(3): a path, $(4): what it must be
+STOWAGE_DATA_CHECK_THERE = $(if $(3),$(if $(shell test -$(2) $(call STOWAGE_DATA_WORD,$(3)) && echo y),,\
+	$(error BR2_PACKAGE_STOWAGE_DATA_$(1): $(3) is not $(4))))
+
+# $(1): end of the name of a symbol that has a path, $(2) and $(3): as $(2) and $(4) above
+STOWAGE_DATA_CHECK_PATH = $(call STOWAGE_DATA_CHECK_THERE,$(1),$(2),$(call STOWAGE_DATA_PATH,$(call STOWAGE_DATA_VALUE,$(1))),$(3))
+
+ifeq ($(BR2_PACKAGE_STOWAGE_DATA),y)
+ifneq ($(BR_BUILDING)$(filter source %-source legal-info %-legal-info,$(MAKECMDGOALS)),)
+
 ifeq ($(STOWAGE_DATA_BUNDLES),)
 $(error BR2_PACKAGE_STOWAGE_DATA_BUNDLES is empty: name at least one bundle)
 endif
-ifeq ($(STOWAGE_DATA_PLATFORM),)
+$(foreach bundle,$(STOWAGE_DATA_BUNDLES),$(call STOWAGE_DATA_CHECK_THERE,BUNDLES,f,$(bundle),a file that is there))
+ifeq ($(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PLATFORM)),)
 $(error BR2_PACKAGE_STOWAGE_DATA_PLATFORM is empty: name one, such as linux/arm64)
 endif
+$(call STOWAGE_DATA_CHECK_ONE,PLATFORM,a platform such as linux/arm64 or linux/arm/v7)
+$(call STOWAGE_DATA_CHECK_EACH,SET,name=value)
+$(call STOWAGE_DATA_CHECK_EACH,MIRRORS,host/path$(comma) the host with a dot or a port)
+$(call STOWAGE_DATA_CHECK_EACH,INSECURE,host:port)
+$(call STOWAGE_DATA_CHECK_ONE,ENGINE_VERSION,a version such as 28.5.2)
+$(call STOWAGE_DATA_CHECK_ONE,DIND_IMAGE,an image with its transport$(comma) such as docker://docker.io/library/docker:28.5.2-dind)
+$(call STOWAGE_DATA_CHECK_ONE,LABEL,1 to 16 bytes without white space$(comma) slashes and braces)
+$(call STOWAGE_DATA_CHECK_ONE,SIZE,auto$(comma) or a size such as 1280M or 2G)
+$(call STOWAGE_DATA_CHECK_ONE,HEADROOM,a percentage such as 10%$(comma) or a size such as 200M)
+$(call STOWAGE_DATA_CHECK_ONE,FEATURES,5.15$(comma) 6.1$(comma) 6.12 or names of ext4 features$(comma) with commas)
+$(call STOWAGE_DATA_CHECK_ONE,UUID,a UUID such as 5f0c4a1e-9a3b-4c5d-8e6f-0123456789ab)
+$(call STOWAGE_DATA_CHECK_ONE,DATA_ROOT,a directory from the root of the partition$(comma) with no / before it)
+$(call STOWAGE_DATA_CHECK_PATH,AUTHFILE,f,a file that is there)
+$(call STOWAGE_DATA_CHECK_PATH,CERT_DIR,d,a directory that is there)
+$(call STOWAGE_DATA_CHECK_PATH,POLICY,f,a file that is there)
+$(call STOWAGE_DATA_CHECK_PATH,REGISTRIES_DIR,d,a directory that is there)
+
+ifneq ($(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PINS)),)
+ifeq ($(shell test -d "$$(dirname -- $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)))" && echo y),)
+$(error BR2_PACKAGE_STOWAGE_DATA_PINS: the directory of $(STOWAGE_DATA_PINS) is not there)
 endif
+ifeq ($(BR2_PACKAGE_STOWAGE_DATA_FROZEN):$(filter stowage-pin,$(MAKECMDGOALS)),y:)
+ifeq ($(shell test -f $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)) && echo y),)
+$(error BR2_PACKAGE_STOWAGE_DATA_FROZEN is set, and $(STOWAGE_DATA_PINS) of BR2_PACKAGE_STOWAGE_DATA_PINS is not there: make stowage-pin writes it)
+endif
+endif
+endif
+
+ifeq ($(BR2_PRIMARY_SITE_ONLY):$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_MIRRORS))$(STOWAGE_DATA_PRIMARY_STORE),y:)
+ifeq ($(shell test -f $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_STORE)/stowage-store.json) && echo y),)
+$(error BR2_PRIMARY_SITE_ONLY is set, and there is nothing to take images from: \
+	name a registry in BR2_PACKAGE_STOWAGE_DATA_MIRRORS, or have a filled BR2_PACKAGE_STOWAGE_DATA_STORE)
+endif
+endif
+
+endif
+endif
+
+define STOWAGE_DATA_HELP_CMDS
+	@echo '  stowage-pin            - Fix every tag of the bundles to digests; UPDATE="NAME ..."'
+	@echo '                           moves these images alone'
+	@echo '  stowage-pin-check      - List what is newer than pinned; ends with error 8 if'
+	@echo '                           anything is'
+	@echo '  stowage-verify         - Compare images/data.ext4 with the pins'
+	@echo '  stowage-inspect        - List what is in images/data.ext4, or else in the pins'
+	@echo '  stowage-diff OLD=FILE  - Compare a data image or pins with images/data.ext4, or'
+	@echo '                           else with the pins; ends with error 8 if they differ'
+	@echo '  stowage-doctor         - Tell what this machine lacks, and the command that mends it'
+endef
 
 $(eval $(generic-package))
 
-# The pins are written one reference a line, name:tag@sha256:..., for readers
-# like this one. Every target that the file pins is listed.
+# The images are fetched behind the download step, which is as good as empty: so
+# they are again when a bundle or the pins have changed since, and the next steps
+# leave the last result as it is, of which a build takes what has not changed.
+STOWAGE_DATA_TARGET_FETCH = $(STOWAGE_DATA_DIR)/.stamp_fetched
+
+stowage-data-source: $(STOWAGE_DATA_TARGET_FETCH)
+$(STOWAGE_DATA_TARGET_EXTRACT): | $(STOWAGE_DATA_TARGET_FETCH)
+$(STOWAGE_DATA_TARGET_BUILD): $(STOWAGE_DATA_TARGET_FETCH)
+
+$(STOWAGE_DATA_TARGET_FETCH): PKG=STOWAGE_DATA
+$(STOWAGE_DATA_TARGET_FETCH): $(wildcard $(STOWAGE_DATA_BUNDLES) $(STOWAGE_DATA_PINS)) | $(STOWAGE_DATA_TARGET_SOURCE)
+	$(STOWAGE_DATA_FETCH)
+	$(Q)touch $@
+
 .PHONY: stowage-data-pinned-images
 stowage-data-pinned-images:
-	@if test -f $(STOWAGE_DATA_PINS); then \
-		sed -n 's/^ *"reference": "\(.*@sha256:[0-9a-f]*\)",*$$/\1/p' $(STOWAGE_DATA_PINS); \
+	@if test -f $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)); then \
+		awk -v platform=$(call STOWAGE_DATA_WORD,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PLATFORM))) \
+			-v machine=$(call STOWAGE_DATA_WORD,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_MACHINE))) \
+			-v set=$(call STOWAGE_DATA_WORD,$(addprefix channel=,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_CHANNEL))) $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SET))) \
+			-v loader=$(STOWAGE_DATA_LOADER) \
+			-f $(STOWAGE_DATA_PKGDIR)/pinned-images.awk $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)); \
 	fi
 
 stowage-data-external-deps: stowage-data-pinned-images
+
+# What release engineers call. stowage's exit code is the recipe's.
+ifeq ($(BR2_PACKAGE_STOWAGE_DATA),y)
+STOWAGE_DATA_PHONY = \
+	stowage-diff \
+	stowage-doctor \
+	stowage-inspect \
+	stowage-pin \
+	stowage-pin-check \
+	stowage-verify
+
+STOWAGE_DATA_IMAGE = $(BINARIES_DIR)/data.ext4
+STOWAGE_DATA_IMAGE_OR_PINS = $(or $(wildcard $(STOWAGE_DATA_IMAGE)),$(STOWAGE_DATA_PINS))
+
+.PHONY: $(STOWAGE_DATA_PHONY)
+$(STOWAGE_DATA_PHONY): PKG=HOST_STOWAGE
+$(STOWAGE_DATA_PHONY): host-stowage
+
+# Pinning asks a registry for every tag.
+define STOWAGE_DATA_REQUIRE_REGISTRY
+	$(if $(STOWAGE_DATA_NO_REGISTRY),$(Q)echo "$@: BR2_PRIMARY_SITE_ONLY is set: name a registry in BR2_PACKAGE_STOWAGE_DATA_MIRRORS" >&2; exit 2)
+endef
+
+stowage-pin:
+	$(STOWAGE_DATA_REQUIRE_REGISTRY)
+	$(Q)$(DOWNLOAD_SET_UMASK) mkdir -p $(STOWAGE_DATA_DL_DIR)
+	$(Q)$(DOWNLOAD_SET_UMASK) $(STOWAGE_DATA_STOWAGE) pin $(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_NETWORK_OPTS) \
+		$(call STOWAGE_DATA_EACH,--update,$(UPDATE))
+
+stowage-pin-check:
+	$(STOWAGE_DATA_REQUIRE_REGISTRY)
+	$(Q)$(STOWAGE_DATA_STOWAGE) pin $(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_NETWORK_OPTS) --check
+
+stowage-verify:
+	$(Q)test -f $(STOWAGE_DATA_IMAGE) || { \
+		echo "stowage-verify: $(STOWAGE_DATA_IMAGE) is missing: make stowage-data" >&2; \
+		exit 2; \
+	}
+	$(Q)$(STOWAGE_DATA_STOWAGE) verify $(STOWAGE_DATA_IMAGE) \
+		-p $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)) $(STOWAGE_DATA_TARGET_OPTS) --log plain
+
+stowage-inspect:
+	$(Q)$(STOWAGE_DATA_STOWAGE) inspect $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_IMAGE_OR_PINS)) --log plain
+
+stowage-diff:
+	$(Q)test -n $(call STOWAGE_DATA_WORD,$(OLD)) || { \
+		echo "stowage-diff: what was is missing: make stowage-diff OLD=/path/to/released.ext4" >&2; \
+		exit 2; \
+	}
+	$(Q)$(STOWAGE_DATA_STOWAGE) diff $(call STOWAGE_DATA_WORD,$(call STOWAGE_DATA_PATH,$(OLD))) \
+		$(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_IMAGE_OR_PINS)) --log plain
+
+stowage-doctor:
+	$(Q)$(STOWAGE_DATA_STOWAGE) doctor --loader $(STOWAGE_DATA_LOADER) $(STOWAGE_DATA_DIND_ENGINE_OPTS) \
+		$(STOWAGE_DATA_STORE_OPTS) -o $(STOWAGE_DATA_DIR)/data.ext4 --log plain
+endif

@@ -15,6 +15,10 @@ ifeq ($(BR2_PACKAGE_HOST_STOWAGE_NODEJS),y)
 HOST_STOWAGE_DEPENDENCIES += host-nodejs
 endif
 
+ifeq ($(BR2_PACKAGE_HOST_STOWAGE_SKOPEO),y)
+HOST_STOWAGE_DEPENDENCIES += host-skopeo
+endif
+
 HOST_STOWAGE_COMPILED = $(BR2_EXTERNAL_STOWAGE_PATH)/dist/stowage.mjs
 
 # Looked at in the first step that runs, so that a builder that cannot run
@@ -41,5 +45,12 @@ define HOST_STOWAGE_INSTALL_CMDS
 	mkdir -p $(HOST_DIR)/bin
 	ln -sf ../lib/stowage/stowage.mjs $(HOST_DIR)/bin/stowage
 endef
+
+# Packages without a source get no row and no licence of their own.
+define HOST_STOWAGE_SAVE_LEGAL_INFO
+	$(Q)$(INSTALL) -D -m 0644 $(BR2_EXTERNAL_STOWAGE_PATH)/LICENSE $(LICENSE_FILES_DIR_HOST)/stowage-$(HOST_STOWAGE_VERSION)/LICENSE
+	$(Q)$(call legal-manifest,HOST,stowage,$(HOST_STOWAGE_VERSION),$(HOST_STOWAGE_LICENSE),LICENSE,not saved,not saved,)
+endef
+HOST_STOWAGE_POST_LEGAL_INFO_HOOKS += HOST_STOWAGE_SAVE_LEGAL_INFO
 
 $(eval $(host-generic-package))
