@@ -25,6 +25,8 @@ export interface RegistryOptions {
   readonly names?: readonly string[];
   /** Lets in only who shows a certificate of that CA. */
   readonly clientCertificates?: boolean;
+  /** A pull-through cache of the registry at this URL: it takes no pushes. */
+  readonly cacheOf?: string;
   /** Storage that outlives the registry, or that several share; default its own. */
   readonly storage?: string;
   /** Listens on the loopback of this process's network, where that is another one. */
@@ -77,6 +79,7 @@ export async function startRegistry(
             },
           }),
     },
+    ...(options.cacheOf === undefined ? {} : { proxy: { remoteurl: options.cacheOf } }),
     ...(options.users === undefined
       ? {}
       : {
