@@ -44,7 +44,7 @@ curl            curl             asks the registry and the fault proxy
 kconfig-conf    kconfig-frontends  reads the Config.in files
 make            make             runs the Buildroot make files
 git             git              tests of what is tracked
-rsync           rsync            the jobs of GitLab's CI template; real Buildroot wants it, too
+rsync           rsync            real Buildroot, and the jobs of the template for GitLab
 genimage        genimage         puts a data image on a disk
 systemd-analyze systemd          checks the units of the example board
 shellcheck      shellcheck       checks the shell scripts
