@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -163,7 +165,10 @@ print(json.dumps([platform_of(arch, features.split()) for arch, features, _ in j
 realTest('what is missing or wrong stops before any work, with its name', async (t, trees) => {
   const { dir, layer, product, others } = await place(t, trees);
   const layers = [layer, product.dir];
-  const build = await buildDirectory(t, { ...others, layers, conf: [FEW_RECIPES] });
+  const options = { ...others, layers, conf: [FEW_RECIPES] };
+  // Links to host programs stay in a build directory, so this one never has them.
+  const without = await buildDirectory(t, { ...options, dir: join(dir, 'without') });
+  const build = await buildDirectory(t, options);
   const refuses = async (message: RegExp, ...conf: string[]): Promise<void> => {
     build.configure(...conf);
     const { code, stdout } = await build.run(['bitbake', 'product-data']);
@@ -179,8 +184,12 @@ realTest('what is missing or wrong stops before any work, with its name', async 
   );
   await refuses(/STOWAGE_PLATFORM is empty, as no images/u, here, 'MACHINE = "qemuppc"');
   // The machine's own Node.js and skopeo are used where the configuration allows it, and nowhere else.
-  await refuses(/There is no node: add HOSTTOOLS \+= "node"/u);
+  const { code, stdout } = await without.run(['bitbake', 'product-data']);
+  assert.notEqual(code, 0);
+  assert.match(stdout, /There is no node: add HOSTTOOLS \+= "node"/u);
+  // A layer in a fresh checkout parses.
   rmSync(join(dir, 'stowage/dist/stowage.mjs'));
+  await build.bitbake('-p');
   await refuses(/stowage\/dist\/stowage\.mjs is missing: run `make build`/u, here);
 });
 
@@ -223,4 +232,27 @@ realTest('Node.js and skopeo from the recipes of other layers', async (t, trees)
   await build.bitbake('-c', 'stowage_pin', 'product-data');
   const said = await build.bitbake('product-data');
   assert.match(said, /task do_deploy: Succeeded/u);
+});
+
+realTest('proxies are those of every fetcher', async (t, trees) => {
+  const asked: string[] = [];
+  // Lets nothing through, and notes who was to be reached.
+  const proxy = createServer((request, response) => {
+    asked.push(request.url ?? '');
+    response.writeHead(404).end();
+  });
+  proxy.on('connect', (request, socket) => {
+    asked.push(request.url ?? '');
+    socket.end('HTTP/1.1 404 Not Found\r\n\r\n');
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  t.after(() => proxy.close());
+  const { port } = proxy.address() as AddressInfo;
+  const { layer, product, others } = await place(t, trees, 'registry.product.example');
+  const layers = [layer, product.dir];
+  const build = await buildDirectory(t, { ...others, layers, conf: [FEW_RECIPES, HOST_PROGRAMS] });
+  const env = { https_proxy: `http://127.0.0.1:${port}` };
+  const { code } = await build.run(['bitbake', '-c', 'stowage_pin', 'product-data'], { env });
+  assert.notEqual(code, 0);
+  assert.ok(asked.includes('registry.product.example:443'), asked.join(' '));
 });

@@ -21,12 +21,15 @@ DEPENDS += "${@'' if d.getVar('STOWAGE_NODE') == 'host' else d.getVar('STOWAGE_N
 
 inherit native
 
-python stowage_is_compiled() {
-    path, history = bb.utils.which(d.getVar("FILESPATH"), "stowage.mjs", history=True)
-    if not path:
-        bb.fatal("%s is missing: run `make build` in stowage's own directory, or take a release archive" % os.path.normpath(history[0]))
+# Without it the recipe is skipped: the layer has to parse in a fresh checkout too.
+python () {
+    found, places = bb.utils.which(d.getVar("FILESPATH"), "stowage.mjs", history=True)
+    for place in places:
+        bb.parse.mark_dependency(d, place)
+    if not found:
+        compiled = os.path.normpath(os.path.join(d.getVar("STOWAGE_COMPILED_DIR"), "stowage.mjs"))
+        raise bb.parse.SkipRecipe("%s is missing: run `make build` in stowage's own directory, or take a release archive" % compiled)
 }
-do_fetch[prefuncs] += "stowage_is_compiled"
 
 do_configure() {
 	if ! command -v node >/dev/null; then
