@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { dataImageContent } from '../rig/data-image-content.ts';
+import { test } from 'node:test';
 import { fileOwner } from '../rig/owner.ts';
 import { PATH_WITH_SBIN, run, type Outcome } from '../rig/process.ts';
 import { skip } from '../rig/skip.ts';
-import { runStowage, STOWAGE } from '../rig/stowage.ts';
+import { STOWAGE } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
+import { assertDataImage } from './assert-data-image.ts';
 import { BOARDS, startHomeAssistant, type Board, type HomeAssistant } from './boards.ts';
 import { configure, copyExternalTree, ROOT, STAND_IN } from './external-tree.ts';
 import { tarOfToday } from './tar-of-today.ts';
@@ -19,12 +19,6 @@ import { tarOfToday } from './tar-of-today.ts';
  */
 const BUILDROOT = process.env['BUILDROOT_DIR'];
 const DATA = 'BR2_PACKAGE_STOWAGE_DATA';
-/** Besides the images. */
-const FILES = [
-  '.docker-use-containerd-snapshotter',
-  'supervisor/apparmor/hassio-supervisor',
-  'supervisor/updater.json',
-];
 const owner = fileOwner();
 let shared: Promise<{ readonly external: string; readonly product: HomeAssistant }> | undefined;
 
@@ -53,34 +47,6 @@ async function makes(command: readonly string[], env: NodeJS.ProcessEnv): Promis
   return outcome;
 }
 
-/** Is it the board's, and nothing but the board's? */
-async function assertDataImage(
-  t: TestContext,
-  images: string,
-  board: Board,
-  product: HomeAssistant,
-  page: 'landingpage' | 'core' = 'landingpage',
-): Promise<void> {
-  const image = join(images, 'data.ext4');
-  const verified = await runStowage(t, ['verify', image]);
-  assert.equal(verified.code, 0, verified.stderr);
-  const { pins } = JSON.parse(readFileSync(join(images, 'data.json'), 'utf8')) as {
-    readonly pins: { readonly targets: Readonly<Record<string, unknown>> };
-  };
-  const target = `${board.platform} ${board.machine} versions=${product.versions}`;
-  assert.deepEqual(Object.keys(pins.targets), [target]);
-  const content = await dataImageContent(t, image);
-  assert.deepEqual(
-    content.names,
-    Object.fromEntries(Object.entries(product.names(board, page)).sort()),
-  );
-  const files = content.files.split('\n').filter((line) => / 644 0:0 \d+ /u.test(line));
-  assert.deepEqual(
-    files.map((line) => line.split(' ')[0]),
-    FILES,
-  );
-}
-
 test('there is a defconfig for each board, and no other', () => {
   const ours = readdirSync(join(ROOT, 'configs')).sort();
   assert.deepEqual(ours, BOARDS.map(defconfigOf).sort());
@@ -104,7 +70,7 @@ for (const board of BOARDS) {
       HOME: external,
     };
     await makes(['-f', join(STAND_IN, 'Makefile'), `O=${out}`, 'stowage-data'], env);
-    await assertDataImage(t, join(out, 'images'), board, product);
+    await assertDataImage(t, join(out, 'images'), product, board);
   });
 
   test(`${board.name} in a real Buildroot: load, save unchanged, make, verify`, async (t) => {
@@ -132,7 +98,7 @@ for (const board of BOARDS) {
     appendFileSync(join(out, '.config'), `${mirrored(product).join('\n')}\n`);
     await make('olddefconfig');
     await make('stowage-data');
-    await assertDataImage(t, join(out, 'images'), board, product);
+    await assertDataImage(t, join(out, 'images'), product, board);
     if (board !== BOARDS[0]) return;
     const before = statSync(join(out, 'images/data.ext4'));
     const again = await make('stowage-data');

@@ -64,20 +64,24 @@ export async function startHomeAssistant(owner: Owner): Promise<HomeAssistant> {
     name: string,
     platforms: readonly string[],
     file: string,
+    labels: Readonly<Record<string, string>> = {},
   ): Promise<void> => {
     const images: Record<string, Image> = {};
     for (const platform of platforms) {
       const base = bases.get(platform) ?? (await baseOf(platform));
       bases.set(platform, base);
       const layers = [base, { [file]: `${name} for ${platform}\n` }];
-      images[platform] = await makeImage({ platform, layers });
+      images[platform] = await makeImage({ platform, layers, config: { Labels: labels } });
       digests.set(`${name} ${platform}`, images[platform].descriptor.digest);
     }
     await push(registry, `home-assistant/${name}`, makeIndex(images));
   };
   for (const [platform, arch] of Object.entries(ARCH))
     for (const [key, version] of Object.entries(VERSIONS))
-      await publish(`${arch}-hassio-${key}:${version}`, [platform], `usr/${key}`);
+      await publish(`${arch}-hassio-${key}:${version}`, [platform], `usr/${key}`, {
+        'io.hass.type': key,
+        'io.hass.arch': arch,
+      });
   // For every platform, so that taking the wrong one is possible.
   for (const machine of new Set(BOARDS.map((board) => board.machine)))
     for (const tag of ['landingpage', coreVersion(machine)])
