@@ -79,6 +79,7 @@ STOWAGE_STORE[vardepvalue] = ""
 STOWAGE_MIRRORS[vardepvalue] = ""
 STOWAGE_AUTHFILE[vardepvalue] = ""
 STOWAGE_CERT_DIR[vardepvalue] = ""
+STOWAGE_POLICY[vardepvalue] = ""
 STOWAGE_REGISTRIES_DIR[vardepvalue] = ""
 STOWAGE_INSECURE[vardepvalue] = ""
 STOWAGE_JOBS[vardepvalue] = ""
@@ -110,7 +111,7 @@ do_fetch[postfuncs] += "stowage_fetch"
 python stowage_fetch() {
     stowage.fetching.fetch(d)
 }
-stowage_fetch[vardeps] += "${STOWAGE_WHAT} STOWAGE_POLICY"
+stowage_fetch[vardeps] += "${STOWAGE_WHAT}"
 # What is fetched is in the digests; through whom, with which mirrors and rights, is not.
 stowage_fetch[vardepsexclude] += "stowage.fetching.fetch"
 
@@ -144,7 +145,7 @@ do_compile() {
 	fi
 	# sstate is what is shared here, and DL_DIR is do_fetch's alone to write to.
 	stowage_or_hint build ${STOWAGE_INPUT_ARGS} ${STOWAGE_BUILD_ARGS} --loader=direct --no-share -o ${B}/data.ext4
-	if ${@bb.utils.contains('STOWAGE_SBOM', '1', 'true', 'false', d)}; then
+	if ${@'true' if bb.utils.to_boolean(d.getVar('STOWAGE_SBOM')) else 'false'}; then
 		stowage_or_hint sbom ${STOWAGE_INPUT_ARGS} -o ${B}/data.spdx.json --manifest ${B}/data-images.csv
 	fi
 }

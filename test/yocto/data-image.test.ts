@@ -207,8 +207,20 @@ realTest(
     );
     assert.notEqual(digestOf(image), old);
 
-    first.configure('STOWAGE_LABEL = "another"');
-    assert.notEqual(compiles(await signatures(first)), compiles(after), 'an option of the build');
+    const differs = async (line: string): Promise<void> => {
+      first.configure(line);
+      assert.notEqual(compiles(await signatures(first)), compiles(after), line);
+    };
+    await differs('STOWAGE_LABEL = "another"');
+    await differs('STOWAGE_UNPACK = "0"');
+    const policy = join(options.dir, '../policy.json');
+    writeFileSync(policy, '{"default": [{"type": "reject"}]}');
+    await differs(`STOWAGE_POLICY = "${policy}"`);
+    // What is in a store was judged already, so this is an empty one.
+    first.configure(`STOWAGE_POLICY = "${policy}"`, 'STOWAGE_STORE = "${TOPDIR}/another-store"');
+    const rejected = await first.run(['bitbake', 'product-data']);
+    assert.notEqual(rejected.code, 0);
+    assert.match(rejected.stdout, /stowage fetch ended with 5/u);
   },
 );
 

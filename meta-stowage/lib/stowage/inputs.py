@@ -52,8 +52,9 @@ def note(d):
 
 
 def checksums(d):
-    """The bundles, for [file-checksums]."""
-    return " ".join("%s:True" % path for path in (d.getVar("STOWAGE_BUNDLE_FILES") or "").split())
+    """The bundles, and the policy that judges images, for [file-checksums]: their content counts, not where they are."""
+    paths = (d.getVar("STOWAGE_BUNDLE_FILES") or "").split() + (d.getVar("STOWAGE_POLICY") or "").split()
+    return " ".join("%s:%s" % (path, os.path.exists(path)) for path in paths)
 
 
 def pinned(path, platform, machine):

@@ -54,9 +54,9 @@ def build(d):
     )
     unpack = d.getVar("STOWAGE_UNPACK")
     if unpack:
-        import oe.types
+        import bb
 
-        words.append("--unpack" if oe.types.boolean(unpack) else "--no-unpack")
+        words.append("--unpack" if bb.utils.to_boolean(unpack) else "--no-unpack")
     return words
 
 
