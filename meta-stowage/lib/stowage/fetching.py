@@ -6,6 +6,8 @@ import subprocess
 
 from . import inputs, options
 
+_NOBODY = "no registry may be asked (BB_NO_NETWORK, BB_FETCH_PREMIRRORONLY, BB_ALLOWED_NETWORKS)"
+
 
 def fetch(d):
     """Downloads what is pinned into the store. Runs at the end of do_fetch."""
@@ -34,12 +36,13 @@ def pin(d):
     """Writes the pins, for a human to look at and commit."""
     import bb
 
-    if bb.utils.to_boolean(d.getVar("BB_NO_NETWORK")):
-        bb.fatal("BB_NO_NETWORK is set, and tags can be pinned over the network alone")
     mirrors, _ = premirrors(d)
     words = ["pin"] + options.inputs(d)[:-2] + options.target(d) + options.engine(d)
     words += ["--loader=direct"]
-    code = _run(d, words + _where(d, mirrors) + options.access(d))
+    where = _where(d, mirrors)
+    if "--offline" in where:
+        bb.fatal("%s, and tags are looked up over the network alone" % _NOBODY)
+    code = _run(d, words + where + options.access(d))
     if code != 0:
         bb.fatal("stowage pin ended with %d" % code)
     bb.plain("%s: %s" % (d.getVar("PN"), d.getVar("STOWAGE_PINS_FILE")))
@@ -178,9 +181,7 @@ def _run(d, words, quiet=False):
 
 def _hint(d, code, where):
     if "--offline" in where:
-        return "no registry may be asked (BB_NO_NETWORK, BB_FETCH_PREMIRRORONLY, BB_ALLOWED_NETWORKS), and %s lacks some" % (
-            d.getVar("STOWAGE_STORE")
-        )
+        return "%s, and %s lacks some" % (_NOBODY, d.getVar("STOWAGE_STORE"))
     if code == 2:
         return "if the pins are stale, run `bitbake -c stowage_pin %s` and commit them" % d.getVar("PN")
     if code == 6:
