@@ -18,7 +18,14 @@ import { STOWAGE } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
 import { assertDataImage } from './assert-data-image.ts';
 import { BOARDS, startHomeAssistant, type Board, type HomeAssistant } from './boards.ts';
-import { copyExternalTree, readConfig, ROOT } from './external-tree.ts';
+import {
+  configure,
+  copyExternalTree,
+  readCalls,
+  readConfig,
+  ROOT,
+  STAND_IN,
+} from './external-tree.ts';
 import { tarOfToday } from './tar-of-today.ts';
 
 /**
@@ -250,6 +257,63 @@ haosTest(
     }
   },
 );
+
+for (const [channel, lines] of [
+  ['stable', []],
+  ['beta', ['BR2_PACKAGE_HASSIO_CHANNEL_BETA=y']],
+  ['dev', ['BR2_PACKAGE_HASSIO_CHANNEL_DEV=y']],
+] as const)
+  test(`with the stand-in: the options of hassio reach stowage, channel ${channel}`, async (t) => {
+    const dir = temporaryTree(t);
+    const external = copyExternalTree(join(dir, 'external'), join(STAND_IN, 'stowage.mjs'));
+    appendFileSync(join(external, 'Config.in'), `${PACKAGE['Config.in']}\n`);
+    const hassio = join(external, 'buildroot-external', 'package', 'hassio');
+    mkdirSync(hassio);
+    writeFileSync(join(hassio, 'hassio.mk'), `${PACKAGE['hassio.mk']}\n`);
+    const out = join(dir, 'out');
+    mkdirSync(out);
+    const config = await configure(out, external, [
+      ...['BR2_x86_64=y', `BR2_DL_DIR="${join(dir, 'dl')}"`, 'BR2_PACKAGE_HASSIO=y'],
+      ...['BR2_PACKAGE_HASSIO_ARCH="armhf"', 'BR2_PACKAGE_HASSIO_MACHINE="tinker"', ...lines],
+    ]);
+    assert.equal(config.get(DATA), 'y');
+    const log = join(dir, 'calls.log');
+    const command = ['-f', join(STAND_IN, 'Makefile'), `O=${out}`, 'hassio'];
+    const { code, stderr } = await run('make', command, {
+      env: { PATH: PATH_WITH_SBIN, BR2_EXTERNAL_STOWAGE_PATH: external, STAND_IN_LOG: log },
+    });
+    assert.equal(code, 0, stderr);
+    const calls = readCalls(log).filter(({ command: verb }) => /^(?:fetch|build)$/u.test(verb));
+    assert.deepEqual(
+      calls.map(({ command: verb }) => verb),
+      ['fetch', 'build'],
+    );
+    const after = (args: readonly string[], option: string): string | undefined =>
+      args[args.indexOf(option) + 1];
+    for (const { command: verb, args } of calls) {
+      assert.equal(after(args, '--platform'), 'linux/arm/v6');
+      assert.equal(after(args, '--machine'), 'tinker');
+      assert.equal(after(args, '--set'), `channel=${channel}`);
+      if (verb === 'build') assert.equal(after(args, '--size'), '1280M');
+    }
+  });
+
+test('real Buildroot: check-package finds nothing in the files for hassio', async (t) => {
+  if (BUILDROOT === undefined) {
+    skip(t, 'BUILDROOT_DIR');
+    return;
+  }
+  const files = ['Config.in', 'hassio.mk'].map((file) =>
+    join(ROOT, 'buildroot-external', 'compat', 'hassio', file),
+  );
+  const { code, stdout, stderr } = await run(
+    '/usr/bin/python3',
+    ['utils/check-package', '-b', ...files],
+    { cwd: resolve(BUILDROOT) },
+  );
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout + stderr, /\b0 warnings generated/u);
+});
 
 test('docs/migrating-from-hassio.md has the lines that are tried here', () => {
   const page = readFileSync(join(ROOT, 'docs', 'migrating-from-hassio.md'), 'utf8');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { fileOwner } from '../rig/owner.ts';
 import { PATH_WITH_SBIN, run, type Outcome } from '../rig/process.ts';
 import { skip } from '../rig/skip.ts';
@@ -41,6 +41,10 @@ function mirrored({ registry, versions }: HomeAssistant): string[] {
 
 const defconfigOf = (board: Board): string => `stowage_${board.name}_defconfig`;
 
+function readDefconfig(board: Board): string {
+  return readFileSync(join(ROOT, 'configs', defconfigOf(board)), 'utf8');
+}
+
 async function makes(command: readonly string[], env: NodeJS.ProcessEnv): Promise<Outcome> {
   const outcome = await run('make', command, { env, deadline: 600_000 });
   assert.equal(outcome.code, 0, outcome.stderr + outcome.stdout);
@@ -53,24 +57,10 @@ test('there is a defconfig for each board, and no other', () => {
 });
 
 for (const board of BOARDS) {
-  const defconfig = readFileSync(join(ROOT, 'configs', defconfigOf(board)), 'utf8');
-
   test(`${board.name} with the stand-in: from its defconfig to its data image`, async (t) => {
-    const { external, product } = await sharedTree();
-    const out = temporaryTree(t);
-    const downloads = join(external, '..', 'stand-in-dl');
-    const options = [...mirrored(product), `BR2_DL_DIR="${downloads}"`];
-    const config = await configure(out, external, [...defconfig.trimEnd().split('\n'), ...options]);
+    const config = await makeWithStandIn(t, board, 'landingpage');
     assert.equal(config.get(`${DATA}_PLATFORM`), board.platform);
     assert.equal(config.get(`${DATA}_MACHINE`), board.machine);
-    const env = {
-      PATH: PATH_WITH_SBIN,
-      LC_ALL: 'C',
-      BR2_EXTERNAL_STOWAGE_PATH: external,
-      HOME: external,
-    };
-    await makes(['-f', join(STAND_IN, 'Makefile'), `O=${out}`, 'stowage-data'], env);
-    await assertDataImage(t, join(out, 'images'), product, board);
   });
 
   test(`${board.name} in a real Buildroot: load, save unchanged, make, verify`, async (t) => {
@@ -94,7 +84,7 @@ for (const board of BOARDS) {
 
     await make(defconfigOf(board));
     await make('savedefconfig', `DEFCONFIG=${join(out, 'saved')}`);
-    assert.equal(readFileSync(join(out, 'saved'), 'utf8'), defconfig);
+    assert.equal(readFileSync(join(out, 'saved'), 'utf8'), readDefconfig(board));
     appendFileSync(join(out, '.config'), `${mirrored(product).join('\n')}\n`);
     await make('olddefconfig');
     await make('stowage-data');
@@ -105,4 +95,43 @@ for (const board of BOARDS) {
     assert.doesNotMatch(again.stdout, />>> stowage-data/u, 'a second run does nothing');
     assert.equal(statSync(join(out, 'images/data.ext4')).ino, before.ino);
   });
+}
+
+for (const name of ['green', 'rpi4_64']) {
+  const board = BOARDS.find((one) => one.name === name);
+  assert.ok(board);
+  test(`${name} with the stand-in: Core in the place of the landing page`, async (t) => {
+    const bundles = '$(BR2_EXTERNAL_STOWAGE_PATH)/buildroot-external/bundles';
+    await makeWithStandIn(
+      t,
+      board,
+      'core',
+      `${DATA}_BUNDLES="${bundles}/home-assistant-core.yaml"`,
+    );
+  });
+}
+
+/** With the stand-in for Buildroot: all of `make stowage-data`, and what came of it. Returns the configuration. */
+async function makeWithStandIn(
+  t: TestContext,
+  board: Board,
+  page: 'landingpage' | 'core',
+  ...lines: readonly string[]
+): Promise<ReadonlyMap<string, string>> {
+  const { external, product } = await sharedTree();
+  const out = temporaryTree(t);
+  const downloads = join(external, '..', 'stand-in-dl');
+  const config = await configure(out, external, [
+    ...readDefconfig(board).trimEnd().split('\n'),
+    ...[...mirrored(product), `BR2_DL_DIR="${downloads}"`, ...lines],
+  ]);
+  const env = {
+    PATH: PATH_WITH_SBIN,
+    LC_ALL: 'C',
+    BR2_EXTERNAL_STOWAGE_PATH: external,
+    HOME: external,
+  };
+  await makes(['-f', join(STAND_IN, 'Makefile'), `O=${out}`, 'stowage-data'], env);
+  await assertDataImage(t, join(out, 'images'), product, board, { page });
+  return config;
 }

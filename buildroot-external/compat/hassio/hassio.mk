@@ -40,17 +40,35 @@ $(error BR2_PACKAGE_STOWAGE_DATA_CHANNEL must be empty: with hassio it is BR2_PA
 endif
 endif
 
+# check-package TypoInPackageVariable
 BR2_PACKAGE_STOWAGE_DATA_MACHINE = $(BR2_PACKAGE_HASSIO_MACHINE)
+# check-package TypoInPackageVariable
 BR2_PACKAGE_STOWAGE_DATA_CHANNEL = "$(HASSIO_CHANNEL)"
 ifneq ($(HASSIO_PLATFORM),)
+# check-package TypoInPackageVariable
 BR2_PACKAGE_STOWAGE_DATA_PLATFORM = "$(HASSIO_PLATFORM)"
 endif
 
 # The targets that scripts may call by the former package's name
-HASSIO_STEPS = source external-deps legal-info reinstall rebuild dirclean
-
-.PHONY: hassio $(addprefix hassio-,$(HASSIO_STEPS))
+.PHONY: hassio
 hassio: stowage-data
-$(addprefix hassio-,$(HASSIO_STEPS)): hassio-%: stowage-data-%
+
+.PHONY: hassio-source
+hassio-source: stowage-data-source
+
+.PHONY: hassio-external-deps
+hassio-external-deps: stowage-data-external-deps
+
+.PHONY: hassio-legal-info
+hassio-legal-info: stowage-data-legal-info
+
+.PHONY: hassio-reinstall
+hassio-reinstall: stowage-data-reinstall
+
+.PHONY: hassio-rebuild
+hassio-rebuild: stowage-data-rebuild
+
+.PHONY: hassio-dirclean
+hassio-dirclean: stowage-data-dirclean
 
 endif # BR2_PACKAGE_HASSIO
