@@ -9,7 +9,7 @@ export function readApkPackages(text: string): InstalledPackage[] {
   return text.split(/\n{2,}/).flatMap((paragraph) => {
     const fields = fieldsOf(paragraph);
     const [name, version] = [fields.get('P'), fields.get('V')];
-    if (name === undefined || version === undefined) return [];
+    if (name === undefined || name === '' || version === undefined || version === '') return [];
     const source = fields.get('o');
     return [
       {

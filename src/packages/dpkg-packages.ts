@@ -12,7 +12,7 @@ export function readDpkgPackages(text: string): InstalledPackage[] {
   return text.split(/\n(?:[ \t]*\n)+/).flatMap((paragraph) => {
     const fields = fieldsOf(paragraph);
     const [name, version, status] = ['package', 'version', 'status'].map((key) => fields.get(key));
-    if (name === undefined || version === undefined) return [];
+    if (name === undefined || name === '' || version === undefined || version === '') return [];
     if (ABSENT.has(status?.split(/\s+/).at(-1) ?? '')) return [];
     const architecture = fields.get('architecture');
     const isForeign = fields.get('multi-arch') === 'same' && architecture !== undefined;

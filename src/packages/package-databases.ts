@@ -91,7 +91,8 @@ class Reading implements PackageDatabases {
     if (manager === 'rpm' && node.size === 0) return;
     const bytes = await bytesOf(node);
     const packages = bytes === undefined ? undefined : this.#parse(manager, path, bytes);
-    if (packages === undefined) this.unread.set(path, { manager, node });
+    if (packages === undefined || packages.length > MOST_PACKAGES)
+      this.unread.set(path, { manager, node });
     else this.add(manager, packages);
   }
 
@@ -115,6 +116,8 @@ class Reading implements PackageDatabases {
 
 /** Larger is no database of packages that is read. */
 const MOST = 64 * 1024 * 1024;
+/** Debian as a whole has not as many. */
+const MOST_PACKAGES = 100_000;
 
 /** A file's content; undefined where it is too large, or not at hand. */
 export async function bytesOf(node: TreeNode): Promise<Buffer | undefined> {

@@ -1,3 +1,4 @@
+import type { Descriptor } from '../model/descriptor.ts';
 import type { Context } from '../model/event.ts';
 import type { ImagePin, TargetPins } from '../model/pins.ts';
 import { targetKey } from '../model/pins-document.ts';
@@ -24,10 +25,11 @@ export async function describeImages(
   store: Store,
   context: Context,
 ): Promise<Result<readonly DescribedImage[]>> {
-  const layers = new Layers(store, context);
+  const wanted = distinct(targets);
+  const layers = new Layers(wanted, store, context);
   return untilStopped(async () => {
     const described: DescribedImage[] = [];
-    for (const { name, pin, targets: keys } of distinct(targets))
+    for (const { name, pin, targets: keys } of wanted)
       described.push(await describe(name, pin, keys, { store, layers, context }));
     return described;
   });
@@ -66,9 +68,7 @@ async function describe(
   const [manifest, config] = [pin.manifest, pin.config].map((part) => readBlob(store, part, name));
   const [annotated, configured] = [need(await manifest), need(await config)];
   context.report({ type: 'step', step: 'read image', detail: name });
-  const roots: TreeNode[] = [];
-  for (const [i] of pin.layers.entries()) roots.push(await layers.get(name, pin, i));
-  const root = await mergeLayers(roots);
+  const root = await mergeLayers(await layers.of(name, pin));
   const databases = await readPackages(root);
   const unread = [
     ...[...databases.unread].map(
@@ -77,6 +77,7 @@ async function describe(
     ...(await otherDatabases(root)),
   ];
   for (const detail of unread) context.report({ type: 'warning', about: name, detail });
+  layers.done(pin);
   return {
     ...{ name, pin, targets: [...targets].sort(), unread },
     ...readLabels(annotated, configured),
@@ -91,27 +92,45 @@ function need(result: Result<Buffer> | undefined): Buffer {
   throw result === undefined ? new Error('nothing was read') : new Stopped(result.failure);
 }
 
-/** What is kept of layers is small, and images share them. */
+/** Images share layers: each is read once, and forgotten when the last image that has it is done. */
 class Layers {
+  readonly #uses = new Map<string, number>();
   readonly #known = new Map<string, TreeNode>();
   readonly #store: Store;
   readonly #context: Context;
 
-  constructor(store: Store, context: Context) {
+  constructor(images: readonly Wanted[], store: Store, context: Context) {
     this.#store = store;
     this.#context = context;
+    for (const { pin } of images)
+      for (const key of pin.layers.map(keyAt)) this.#uses.set(key, (this.#uses.get(key) ?? 0) + 1);
   }
 
-  async get(image: string, { layers }: ImagePin, at: number): Promise<TreeNode> {
-    const layer = layers[at];
-    if (layer === undefined) throw new Error(`${image} has no layer ${at}`);
-    // A base is unpacked otherwise than what lies on something.
-    const isBase = at === 0;
-    const key = `${isBase ? 'base ' : ''}${layer.digest}`;
-    const known =
-      this.#known.get(key) ??
-      (await readLayer(this.#store, layer, { image, isBase }, this.#context.signal));
-    this.#known.set(key, known);
-    return known;
+  /** From the base up. */
+  async of(image: string, { layers }: ImagePin): Promise<TreeNode[]> {
+    const roots: TreeNode[] = [];
+    for (const [i, layer] of layers.entries()) {
+      const key = keyAt(layer, i);
+      const options = { image, isBase: i === 0 };
+      const known =
+        this.#known.get(key) ??
+        (await readLayer(this.#store, layer, options, this.#context.signal));
+      this.#known.set(key, known);
+      roots.push(known);
+    }
+    return roots;
   }
+
+  done({ layers }: ImagePin): void {
+    for (const key of layers.map(keyAt)) {
+      const left = (this.#uses.get(key) ?? 0) - 1;
+      this.#uses.set(key, left);
+      if (left <= 0) this.#known.delete(key);
+    }
+  }
+}
+
+/** A base is unpacked otherwise than what lies on something. */
+function keyAt({ digest }: Descriptor, at: number): string {
+  return `${at === 0 ? 'base ' : ''}${digest}`;
 }

@@ -1,3 +1,5 @@
+import { withoutCredentials } from '../model/bundle-source.ts';
+
 /** Texts that whoever made an image has put there: OCI image-spec, annotations.md. */
 export interface ImageWords {
   readonly labels: Readonly<Record<string, string>>;
@@ -12,11 +14,12 @@ export function readLabels(manifest: Uint8Array, config: Uint8Array): ImageWords
   return { labels: { ...texts(annotations), ...texts(labels) }, created: timeOf(created) };
 }
 
-/** `org.opencontainers.image.<word>`; what is empty is not there. */
+/** `org.opencontainers.image.<word>`; what is empty is not there. Passwords in addresses are hidden. */
 export function labelOf(image: Pick<ImageWords, 'labels'>, word: string): string | undefined {
   const key = `org.opencontainers.image.${word}`;
   const value = Object.hasOwn(image.labels, key) ? image.labels[key]?.trim() : undefined;
-  return value === '' ? undefined : value;
+  if (value === undefined || value === '') return undefined;
+  return /^https?:/i.test(value) ? withoutCredentials(value) : value;
 }
 
 function parse(bytes: Uint8Array): object {

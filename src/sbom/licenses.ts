@@ -10,6 +10,8 @@ export interface ExtractedLicense {
   readonly name: string;
 }
 
+/** No expression that people wrote is longer; parsing one takes a call for each of its brackets. */
+const LONGEST = 2000;
 /** The longest part of an identifier that people can read. */
 const LONGEST_SLUG = 40;
 
@@ -22,7 +24,9 @@ export class Licenses {
 
   /** What is no expression becomes a licence of its own, whose text is what was said. */
   declare(said: string | undefined): string {
-    const text = said?.replace(/\s+/g, ' ').trim() ?? '';
+    const text = shortened(said ?? '')
+      .replace(/\s+/g, ' ')
+      .trim();
     if (text === '' || text === NOASSERTION) return NOASSERTION;
     if (text === 'NONE') return 'NONE';
     const info = parsed(text);
@@ -44,6 +48,12 @@ export class Licenses {
     const extractedText = `A package or an image names this licence, and its text has to be looked for there: ${text}`;
     this.#extracted.set(licenseId, { licenseId, extractedText, name: text });
   }
+}
+
+/** No expression any more where it was too long for one, and still another for another text. */
+function shortened(said: string): string {
+  if (said.length <= LONGEST) return said;
+  return `${said.slice(0, LONGEST)}… (${createHash('sha256').update(said).digest('hex')})`;
 }
 
 /** Undefined for what is none, or points into other documents. */

@@ -14,6 +14,9 @@ interface PackageUrl {
   readonly qualifiers: Readonly<Record<string, string | undefined>>;
 }
 
+/** Of a part: no name or version is longer. */
+const LONGEST = 1000;
+
 const TYPES = { dpkg: 'deb', apk: 'apk', rpm: 'rpm' } as const;
 
 /** What the type's own page calls a distribution, where that is not its ID. */
@@ -68,7 +71,8 @@ function format({ type, namespace, name, version, qualifiers }: PackageUrl): str
 
 /** All but what a URL never needs to escape; purl leaves colons. */
 function encode(text: string): string {
-  return encodeURIComponent(text)
+  // Halves of characters can't be escaped.
+  return encodeURIComponent(Buffer.from(text.slice(0, LONGEST)).toString())
     .replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll('%3A', ':');
 }

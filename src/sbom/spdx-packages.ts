@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { hasCredentials } from '../model/bundle-source.ts';
 import type { Digest } from '../model/digest.ts';
 import { hexOf } from '../model/digest.ts';
 import type { FilePin } from '../model/pins.ts';
@@ -70,7 +71,8 @@ export function packageElement(
   const built = [source?.name, source?.version].filter((part) => part !== undefined).join(' ');
   return {
     SPDXID: idOf(manager, name, [found, from]),
-    name: oneLine(name),
+    // Of control characters alone it would be nothing.
+    name: oneLine(name) || NOASSERTION,
     versionInfo: oneLine(version),
     ...withoutEmpty({
       supplier: organization(found.vendor) ?? supplierOf(found.maintainer),
@@ -127,7 +129,7 @@ function references(purl: string) {
 /** Unique by its content, and readable: SPDX takes letters, digits, `.` and `-`. */
 function idOf(kind: string, name: string, content: unknown): string {
   const hash = createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 16);
-  const slug = name.replace(/[^A-Za-z0-9.]+/g, '-').slice(0, 80);
+  const slug = name.slice(0, 80).replace(/[^A-Za-z0-9.]+/g, '-');
   return ['SPDXRef', kind, slug, hash].join('-').replace(/-{2,}/g, '-');
 }
 
@@ -154,13 +156,17 @@ function withoutBrackets(text: string): string {
   return text.replace(/[()]/g, ' ').replace(/\s+/g, ' ').trim();
 }
 
+/** What is longer is no name, and no address. */
+const LONGEST = 2000;
+
 function oneLine(text = ''): string {
-  return text.replace(/[\s\p{Cc}]+/gu, ' ').trim();
+  const isLong = text.length > LONGEST;
+  const short = isLong ? `${Buffer.from(text.slice(0, LONGEST)).toString()}…` : text;
+  return short.replace(/[\s\p{Cc}]+/gu, ' ').trim();
 }
 
 /** Undefined for what is no address that a browser would open. */
 function webAddress(text: string | undefined): string | undefined {
-  return text !== undefined && /^https?:\/\/[\x21-\x7e]+$/.test(text) && URL.canParse(text)
-    ? text
-    : undefined;
+  if (text === undefined || text.length > LONGEST || hasCredentials(text)) return undefined;
+  return /^https?:\/\/[\x21-\x7e]+$/.test(text) && URL.canParse(text) ? text : undefined;
 }

@@ -34,7 +34,14 @@ void describe('readDpkgPackages', () => {
   });
 
   void it('finds nothing in anything else', () => {
-    for (const text of ['', '\n\n\n', 'Package: x', '\0\u{1f600}: x\n', ' Package: x\n Version: 1'])
+    for (const text of [
+      '',
+      '\n\n\n',
+      'Package: x',
+      'Package:\nVersion: 1',
+      '\0\u{1f600}: x\n',
+      ' Package: x\n Version: 1',
+    ])
       assert.deepEqual(readDpkgPackages(text), []);
   });
 });
@@ -59,7 +66,7 @@ void describe('readApkPackages', () => {
   });
 
   void it('finds nothing in anything else', () => {
-    for (const text of ['', '\n\n', 'P:x', 'V:1', 'p:x\nv:1', 'PVAL'])
+    for (const text of ['', '\n\n', 'P:x', 'V:1', 'P:\nV:1', 'p:x\nv:1', 'PVAL'])
       assert.deepEqual(readApkPackages(text), []);
   });
 });

@@ -132,6 +132,18 @@ void describe('describeImages', () => {
     }
   });
 
+  void it('takes no time and no memory without end for a database that is made to', async (t) => {
+    const many = await found(t, {
+      'var/lib/dpkg/status': 'Package: a\nVersion: 1\n\n'.repeat(150_000),
+    });
+    assert.deepEqual(names(many), []);
+    assert.match(many.unread.join(), /^var\/lib\/dpkg\/status: a database of dpkg/);
+    for (const filler of [' ', '\n', '-', '(', '<', 'a-', 'Package: ', '\0']) {
+      const status = `Package: a\nVersion: 1\nMaintainer: ${filler.repeat(300_000)}\n`;
+      assert.deepEqual(names(await found(t, { 'var/lib/dpkg/status': status })), ['a']);
+    }
+  });
+
   void it('takes labels, and annotations where there is no label', async (t) => {
     const image = await makeImage({
       platform,

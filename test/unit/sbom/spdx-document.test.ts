@@ -145,6 +145,31 @@ void describe('formatSpdx', () => {
     assert.match(formatSpdx(timeless, [samples.pins], options), /"1970-01-01T00:00:00Z"/);
   });
 
+  void it('takes no time without end for words that are made to, and hides passwords', () => {
+    const fillers = [' ', '-', '(', '<', 'a-', 'MIT AND ', '\0', '\u{1f600}', '%', 'MIT (', '> <'];
+    const packages = fillers.map((filler): InstalledPackage => {
+      const words = `a${filler.repeat(300_000)}`;
+      const [license, maintainer, vendor] = [words.slice(1), words, words];
+      return {
+        ...{ manager: 'apk', name: words, version: words, key: '', homepage: `https://${words}` },
+        ...{ license, maintainer, vendor, summary: words, source: { name: words } },
+      };
+    });
+    const labels = {
+      'org.opencontainers.image.source': 'https://me:secret@example.org/app',
+      'org.opencontainers.image.licenses': '('.repeat(1_000_000),
+    };
+    const image: DescribedImage = {
+      ...{ name: 'app', pin: pinOf('app', alpine), targets: [platform], created: undefined },
+      ...{ unread: [], distribution: undefined, packages, labels },
+    };
+    const text = formatSpdx([image], [{ target, images: {}, files: {} }], options);
+    assert.deepEqual(problemsOf(text), []);
+    assert.ok(text.length < 1_000_000, `${text.length}`);
+    assert.match(text, /https:\/\/\*\*\*@example\.org\/app/);
+    assert.doesNotMatch(text, /secret/);
+  });
+
   void it('is valid whatever images and packages say of themselves', () => {
     const text = fc.oneof(
       fc.string({ unit: 'grapheme' }),
