@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { delimiter, join, resolve } from 'node:path';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { dindImage } from '../rig/dind-image.ts';
 import { startEngine } from '../rig/engine.ts';
@@ -12,6 +19,7 @@ import { startRegistry } from '../rig/registry.ts';
 import { skip } from '../rig/skip.ts';
 import { STOWAGE } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
+import { unprivilegedUser, type User } from '../rig/unprivileged-user.ts';
 import {
   BUILDROOT_FILES,
   copyExternalTree,
@@ -20,6 +28,7 @@ import {
   ROOT,
   STAND_IN,
 } from './external-tree.ts';
+import { tarOfToday } from './tar-of-today.ts';
 
 /** In a real Buildroot: BUILDROOT_DIR is a checkout of it, in which nothing is written. */
 const BUILDROOT = process.env['BUILDROOT_DIR'];
@@ -43,6 +52,8 @@ interface Board {
 }
 
 interface MakeOptions {
+  /** Who calls make, with an output and a download directory at home. */
+  readonly user?: User;
   readonly env?: Readonly<Record<string, string>>;
   /** Put before `make`, and everything then runs as root. */
   readonly under?: readonly string[];
@@ -59,39 +70,30 @@ async function board(t: TestContext, buildroot: string, helper: string): Promise
     out,
     downloads,
     log,
-    make: async (targets, { env = {}, under = [] } = {}) => {
+    make: async (targets, { user, env = {}, under = [] } = {}) => {
       const environment = {
         // Debian's Python, which has the modules that check-package wants, before any other.
         PATH: ['/usr/bin', PATH_WITH_SBIN].join(delimiter),
-        HOME: dir,
+        HOME: user?.home ?? dir,
         LC_ALL: 'C',
         BR2_EXTERNAL: external,
-        BR2_DL_DIR: downloads,
+        BR2_DL_DIR: user === undefined ? downloads : join(user.home, 'dl'),
         STAND_IN_LOG: log,
         ...env,
       };
       const assignments = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-      const command = ['make', '-C', buildroot, `O=${out}`, `TAR=${tar}`, ...targets];
-      const all = ['-i', ...assignments, ...under, ...command];
-      const [program, args] = under.length === 0 ? ['env', all] : asRoot('env', all);
+      const output = user === undefined ? out : join(user.home, 'out');
+      const command = ['make', '-C', buildroot, `O=${output}`, `TAR=${tar}`, ...targets];
+      const become =
+        user === undefined
+          ? []
+          : ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'];
+      const all = ['-i', ...assignments, ...under, ...become, ...command];
+      const isRoots = under.length > 0 || user !== undefined;
+      const [program, args] = isRoots ? asRoot('env', all) : ['env', all];
       return run(program, args, { deadline: 600_000 });
     },
   };
-}
-
-/**
- * Packages without a source need a tar of at least 1.35, or Buildroot downloads and builds one; what 1.35 does
- * otherwise than 1.34 matters for archives only, which are not made here.
- */
-async function tarOfToday(dir: string): Promise<string> {
-  const tar = join(dir, 'tar');
-  writeFileSync(
-    tar,
-    `#!/bin/sh\n[ "$1" = --version ] && { echo 'tar (GNU tar) 1.35'; exit; }\nexec /usr/bin/tar "$@"\n`,
-  );
-  chmodSync(tar, 0o755);
-  await must(tar, ['--version']);
-  return tar;
 }
 
 async function made(b: Board, targets: readonly string[], options?: MakeOptions): Promise<string> {
@@ -134,7 +136,8 @@ realTest('check-package finds nothing in our files', async (t, buildroot) => {
 realTest("the stand-in names no symbol that Buildroot doesn't have", async (_t, buildroot) => {
   const standIn = readFileSync(join(STAND_IN, 'Config.in'), 'utf8');
   const symbols = [...standIn.matchAll(/^config (BR2_\w+)$/gmu)].map((match) => match[1] ?? '');
-  const places = ['Config.in', 'arch', 'package/nodejs'];
+  const packages = ['docker-engine', 'go', 'nodejs', 'skopeo'];
+  const places = ['Config.in', 'arch', ...packages.map((name) => `package/${name}`)];
   const config = ['-rhE', '--include=Config.in*', '^\\s*config BR2_', ...places];
   const theirs = await must('grep', config, { cwd: buildroot });
   const defined = new Set(theirs.split('\n').map((line) => line.trim().split(/\s+/u)[1]));
@@ -231,6 +234,98 @@ realTest(
     await made(b, ['stowage-data-dirclean', 'stowage-data'], offline);
   },
 );
+
+const FROZEN = ['BR2_PACKAGE_STOWAGE_DATA_FROZEN=y'];
+const SAMPLE = [
+  'BR2_aarch64=y',
+  'BR2_PACKAGE_STOWAGE_DATA=y',
+  'BR2_PACKAGE_STOWAGE_DATA_BUNDLES="$(BR2_EXTERNAL_STOWAGE_PATH)/sample.yaml"',
+  'BR2_PACKAGE_STOWAGE_DATA_PINS="$(BR2_EXTERNAL_STOWAGE_PATH)/pins.json"',
+  'BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT=y',
+];
+
+/** The external tree of `b` with a bundle, pushed to a registry and pinned. */
+async function pinned(
+  t: TestContext,
+  b: Board,
+): Promise<{ readonly publish: (seed: number) => Promise<void> }> {
+  const registry = await startRegistry(t);
+  const publish = async (seed: number): Promise<void> => {
+    const layers = [{ 'etc/sample': { content: noise(seed, 50_000) } }];
+    await push(registry, 'sample/hello:1', await makeImage({ platform: 'linux/arm64', layers }));
+  };
+  await publish(1);
+  writeFileSync(join(b.external, 'sample.yaml'), sampleBundle(registry.host, '28.5.2'));
+  await configured(b, ...SAMPLE);
+  await made(b, ['stowage-pin']);
+  return { publish };
+}
+
+realTest(
+  'two users in source trees that they may only read make the same data image of the same pins',
+  async (t, buildroot) => {
+    const b = await board(t, buildroot, STOWAGE);
+    await must('chmod', ['-R', 'a+rX', dirname(b.external)]);
+    await pinned(t, b);
+    const builds = [
+      { options: ['BR2_PER_PACKAGE_DIRECTORIES=y', ...FROZEN], make: ['-j4'] },
+      { options: FROZEN, make: [] },
+    ];
+    const results: string[] = [];
+    for (const { options, make } of builds) {
+      const user = await unprivilegedUser(t);
+      const out = join(user.home, 'out');
+      mkdirSync(out);
+      writeFileSync(join(out, '.config'), `${[...SAMPLE, ...options].join('\n')}\n`);
+      await must(...asRoot('chown', ['-R', `${user.uid}:${user.gid}`, out, user.home]));
+      await made(b, ['olddefconfig'], { user });
+      await made(b, [...make, 'stowage-data-all-source'], { user });
+      await made(b, [...make, 'stowage-data'], { user, under: NO_NETWORK });
+      results.push(out);
+    }
+    const [one = '', other = ''] = results;
+    for (const file of ['data.ext4', 'data.json'])
+      await must('cmp', [join(one, 'images', file), join(other, 'images', file)]);
+  },
+);
+realTest('what release engineers call, and what lawyers read', async (t, buildroot) => {
+  const b = await board(t, buildroot, STOWAGE);
+  const { publish } = await pinned(t, b);
+  await made(b, ['stowage-data']);
+  const released = join(b.out, 'released.ext4');
+  copyFileSync(join(b.out, 'images/data.ext4'), released);
+
+  const offline = { under: NO_NETWORK };
+  await made(b, ['stowage-data-all-legal-info'], offline);
+  const legal = join(b.out, 'legal-info');
+  const pins = readFileSync(join(b.external, 'pins.json'), 'utf8');
+  assert.equal(readFileSync(join(legal, 'stowage-data/pins.json'), 'utf8'), pins);
+  const reference = /"reference": "(.*)"/u.exec(pins)?.[1] ?? 'none';
+  assert.ok(readFileSync(join(legal, 'stowage-data/images.csv'), 'utf8').includes(reference));
+  assert.match(readFileSync(join(legal, 'stowage-data/sbom.spdx.json'), 'utf8'), /SPDX-2\.3/u);
+  assert.match(readFileSync(join(legal, 'manifest.csv'), 'utf8'), /^"stowage-data"/mu);
+  assert.match(readFileSync(join(legal, 'host-manifest.csv'), 'utf8'), /^"stowage"/mu);
+  const listed = (await made(b, ['external-deps'])).split('\n');
+  assert.deepEqual(
+    listed.filter((line) => line.includes('@sha256:')),
+    [reference],
+  );
+
+  assert.match(await made(b, ['help']), /^ {2}stowage-pin-check +- /mu);
+  for (const goal of ['stowage-verify', 'stowage-inspect', 'stowage-doctor'])
+    await made(b, [goal], offline);
+  await made(b, ['stowage-diff', `OLD=${released}`], offline);
+  await made(b, ['stowage-pin-check']);
+  await publish(2);
+  const newer = await b.make(['stowage-pin-check']);
+  assert.match(newer.stderr, /stowage-pin-check\] Error 8\b/u);
+  await made(b, ['stowage-pin']);
+  await made(b, ['stowage-data']);
+  const different = await b.make(['stowage-diff', `OLD=${released}`]);
+  assert.match(different.stderr, /stowage-diff\] Error 8\b/u);
+  const again = await made(b, ['stowage-data'], offline);
+  assert.doesNotMatch(again, />>>/u, 'nothing happens twice');
+});
 
 function sampleBundle(registry: string, engineVersion: string): string {
   return `stowage: 1
