@@ -2,6 +2,7 @@ import type { Context } from '../model/event.ts';
 import { interruption } from '../model/file-failure.ts';
 import type { Failure } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
+import { ok } from '../model/result.ts';
 import type { DirectoryEntry, ReadFailure } from '../ext4/reader/at-path.ts';
 import { hashAt, inodeAt, linkAt, listAt, readAt } from '../ext4/reader/at-path.ts';
 import type { ImageReader } from '../ext4/reader/image-reader.ts';
@@ -9,6 +10,16 @@ import type { Place } from '../ext4/partition.ts';
 import { untilStopped } from '../trees/stopped.ts';
 import { openImage } from '../ext4/reader/open-image.ts';
 import type { Digest } from '../model/digest.ts';
+import { HashThreads } from './hash-threads.ts';
+
+/** Bytes of a file that are hashed faster by somebody else, and of an image for which threads are started. */
+const WORTH_A_THREAD = 1024 * 1024;
+const WORTH_THREADS = 32 * 1024 * 1024;
+
+interface Hashed {
+  readonly size: number;
+  readonly sha256: Digest;
+}
 
 /** The largest file that is read at once: a database of containerd's. */
 const READ_LIMIT = 256 * 1024 * 1024;
@@ -32,6 +43,7 @@ export class Inspection {
   readonly #context: Context;
   readonly #options: InspectionOptions;
   #reader: Promise<Result<ImageReader>> | undefined;
+  #threads: HashThreads | undefined;
   #failure: Failure | undefined;
 
   constructor(image: string, context: Context, options: InspectionOptions = {}) {
@@ -86,11 +98,31 @@ export class Inspection {
     return this.#settle(owner, path, (reader) => linkAt(reader, path));
   }
 
-  async hash(
-    path: string,
-    owner: string,
-  ): Promise<{ readonly size: number; readonly sha256: Digest } | undefined> {
-    return this.#settle(owner, path, (reader) => hashAt(reader, path, this.signal));
+  async hash(path: string, owner: string): Promise<Hashed | undefined> {
+    return this.#settle(
+      owner,
+      path,
+      async (reader) => (await this.#hashBeside(reader, path)) ?? hashAt(reader, path, this.signal),
+    );
+  }
+
+  /** In a thread, where that is worth while. What is wrong is left for `hashAt` to find. */
+  async #hashBeside(reader: ImageReader, path: string): Promise<Result<Hashed> | undefined> {
+    if (this.#threads === undefined) return undefined;
+    const file = await inodeAt(reader, path, 'file');
+    if (!file.ok || file.value.size < WORTH_A_THREAD) return undefined;
+    const places = await reader.placesOf(file.value);
+    if (!places.ok || places.value === undefined) return undefined;
+    const sha256 = await this.#threads.hash(places.value);
+    return sha256 === undefined ? undefined : ok({ size: file.value.size, sha256 });
+  }
+
+  /** Early: they start while the metadata is read. */
+  #startThreads({ facts }: ImageReader): void {
+    if ((facts.blocks - facts.freeBlocks) * facts.blockSize < WORTH_THREADS) return;
+    const threads = new HashThreads(this.image);
+    this.#threads = threads;
+    this.signal.addEventListener('abort', () => void threads.end(), { once: true });
   }
 
   /** Whatever else is to be read; undefined where that failed, which is a finding, or ends the reading. */
@@ -113,6 +145,7 @@ export class Inspection {
 
   /** Frees what was opened. Idempotent. */
   async close(): Promise<void> {
+    await this.#threads?.end();
     const opened = await this.#reader;
     this.#reader = undefined;
     if (opened?.ok === true) await opened.value.close();
@@ -124,6 +157,7 @@ export class Inspection {
     const isFirst = this.#reader === undefined;
     this.#reader ??= openImage(this.image, this.#options.place);
     const opened = await this.#reader;
+    if (isFirst && opened.ok) this.#startThreads(opened.value);
     if (opened.ok) return opened.value;
     if (isFirst) this.#readFailed('the file system', opened.failure);
     return undefined;

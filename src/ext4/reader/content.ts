@@ -26,8 +26,7 @@ export async function* contentOf(
   inode: RawInode,
   stretch: Stretch,
 ): AsyncGenerator<Buffer> {
-  if (inode.encrypted) throw unsupported('encrypt');
-  if (inode.verity) throw unsupported('verity');
+  checkReadable(volume, inode);
   const { size } = inode.facts;
   const start = Math.max(stretch.start, 0);
   const end = Math.min(stretch.end, size);
@@ -36,8 +35,6 @@ export async function* contentOf(
     yield inlineContent(inode).subarray(start, end);
     return;
   }
-  if (size > MOST_BLOCKS * volume.superblock.blockSize)
-    throw damaged(`inode ${inode.number} is said to hold ${size} bytes`);
   let ahead: Promise<Buffer> | undefined;
   for await (const piece of piecesOf(volume, inode, { start, end })) {
     const next = readPiece(volume, piece);
@@ -47,6 +44,37 @@ export async function* contentOf(
     ahead = next;
   }
   if (ahead !== undefined) yield await ahead;
+}
+
+/** A stretch of a file's bytes: where in the file system they lie, in bytes from its start, or `at` absent in holes. */
+export interface Placed {
+  readonly length: number;
+  readonly at?: number;
+}
+
+/** Where a file's bytes lie, in their order; undefined where that is in its inode. */
+export async function placesOf(
+  volume: Volume,
+  inode: RawInode,
+): Promise<readonly Placed[] | undefined> {
+  checkReadable(volume, inode);
+  if (inode.inline) return undefined;
+  const places: Placed[] = [];
+  const { blockSize } = volume.superblock;
+  for await (const { length, block, offset } of piecesOf(volume, inode, {
+    start: 0,
+    end: inode.facts.size,
+  }))
+    places.push(block === undefined ? { length } : { length, at: block * blockSize + offset });
+  return places;
+}
+
+function checkReadable(volume: Volume, inode: RawInode): void {
+  if (inode.encrypted) throw unsupported('encrypt');
+  if (inode.verity) throw unsupported('verity');
+  const { size } = inode.facts;
+  if (!inode.inline && size > MOST_BLOCKS * volume.superblock.blockSize)
+    throw damaged(`inode ${inode.number} is said to hold ${size} bytes`);
 }
 
 /** Where a symbolic link leads. */

@@ -1,6 +1,6 @@
 import type { Result } from '../../model/result.ts';
-import type { Stretch } from './content.ts';
-import { contentOf, targetOf } from './content.ts';
+import type { Placed, Stretch } from './content.ts';
+import { contentOf, placesOf, targetOf } from './content.ts';
 import { attempt, attemptEach, damaged } from './damage.ts';
 import type { Listed } from './directory.ts';
 import { namesIn } from './directory.ts';
@@ -69,6 +69,20 @@ export class ImageReader {
   readFile(file: Inode, stretch: Partial<Stretch> = {}): AsyncIterable<Result<Buffer>> {
     const { start = 0, end = Infinity } = stretch;
     return this.#each(file, 'file', (inode) => contentOf(this.#volume, inode, { start, end }));
+  }
+
+  /**
+   * Where in the image (the file at `path`) what a file holds lies, in its order, for who reads that himself; undefined
+   * where it has no blocks of its own. `at` is absent in holes.
+   */
+  async placesOf(file: Inode): Promise<Result<readonly Placed[] | undefined>> {
+    return this.#attempt(async () => {
+      const places = await placesOf(this.#volume, await this.#inodeOf(file, 'file'));
+      const { start } = this.#file;
+      return places?.map(({ length, at }) =>
+        at === undefined ? { length } : { length, at: start + at },
+      );
+    });
   }
 
   /** Where a symbolic link leads. */
