@@ -15,7 +15,8 @@ import type { WorkFiles } from './loader.ts';
  * <dir>/.<output>.stowage/
  *   owner.json     who builds: what a later run asks whether that is still so
  *   data.ext4      the image in the making
- *   mnt/           its mount point
+ *   mnt/           a mount of itself that the engine's container sees, with what is mounted below it later
+ *     data/        the image's mount point
  *   run/           the daemon's socket and configuration
  * ```
  */
@@ -30,9 +31,20 @@ export function lockOf(directory: string): string {
   return `${directory}.lock`;
 }
 
-export function mountPointOf(directory: string): string {
-  return join(directory, 'mnt');
+export interface MountPoints {
+  /** What the container sees. */
+  readonly shared: string;
+  /** The image's, below it. */
+  readonly image: string;
 }
+
+export function mountPointsOf(directory: string): MountPoints {
+  const shared = join(directory, 'mnt');
+  return { shared, image: join(shared, IMAGE_MOUNT) };
+}
+
+/** Below the shared directory. */
+export const IMAGE_MOUNT = 'data';
 
 /** True for a name that only a build of ours gives. Looked at before anything is removed: labels can be forged. */
 export function isWorkDirectory(path: string): boolean {

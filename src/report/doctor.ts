@@ -152,8 +152,8 @@ async function checkRoot(
   const absent = missingProgram(machine, 'sudo');
   if (absent !== undefined) return [{ what: 'sudo', ok: false, ...absent }];
   const findings: Finding[] = [];
-  for (const { tool, args, rule } of rootCommands(resolve(dirname(output ?? 'data.ext4')))) {
-    const what = `sudo ${tool}`;
+  for (const { tool, name, args, rule } of rootCommands(resolve(dirname(output ?? 'data.ext4')))) {
+    const what = `sudo ${name}`;
     const missing = missingProgram(machine, tool);
     if (missing !== undefined) {
       findings.push({ what, ok: false, ...missing });

@@ -9,8 +9,8 @@ import { usersBelow } from './file-users.ts';
 import { commandFailure, findProgram, lastLines, runCommand } from './run-command.ts';
 
 /**
- * The only two commands that stowage ever runs as root (docs/security.md lists them as sudoers lines: a
- * change here is a change there).
+ * The only commands that stowage ever runs as root (docs/security.md lists them as sudoers lines: a change here is a
+ * change there).
  */
 
 /**
@@ -27,26 +27,53 @@ const SHORT_PAUSE = 20;
 /** A command that is run as root, and the arguments that sudoers(5) has to allow for it, as a regular expression. */
 export interface RootCommand {
   readonly tool: 'mount' | 'umount';
+  /** What tells it from the others. */
+  readonly name: string;
   readonly args: readonly string[];
   readonly rule: string;
 }
 
-/** Both commands, for an output `data.ext4` in `directory`. */
+/** All of them, for an output `data.ext4` in `directory`. */
 export function rootCommands(directory: string): readonly RootCommand[] {
   const work = `${directory}/.data.ext4.stowage`;
   const options = MOUNT_OPTIONS.replaceAll(',', '\\,');
   return [
     {
       tool: 'mount',
-      args: mountArguments(`${work}/data.ext4`, `${work}/mnt`),
-      rule: `^-t ext4 -o ${options} /[^ ]+\\.stowage/data\\.ext4 /[^ ]+\\.stowage/mnt$`,
+      name: 'mount --bind',
+      args: shareArguments(`${work}/mnt`),
+      rule: '^--bind --make-private --make-shared /[^ ]+\\.stowage/mnt /[^ ]+\\.stowage/mnt$',
     },
-    { tool: 'umount', args: [`${work}/mnt`], rule: '^/[^ ]+\\.stowage/mnt$' },
+    {
+      tool: 'mount',
+      name: 'mount -t ext4',
+      args: mountArguments(`${work}/data.ext4`, `${work}/mnt/data`),
+      rule: `^-t ext4 -o ${options} /[^ ]+\\.stowage/data\\.ext4 /[^ ]+\\.stowage/mnt/data$`,
+    },
+    {
+      tool: 'umount',
+      name: 'umount',
+      args: [`${work}/mnt`],
+      rule: '^/[^ ]+\\.stowage/mnt(/data)?$',
+    },
   ];
 }
 
 function mountArguments(image: string, directory: string): string[] {
   return ['-t', 'ext4', '-o', MOUNT_OPTIONS, image, directory];
+}
+
+function shareArguments(directory: string): string[] {
+  return ['--bind', '--make-private', '--make-shared', directory, directory];
+}
+
+/**
+ * Makes a directory a mount of itself, so that a container that sees it also sees what is mounted below it later. Its own
+ * alone: where all mounts are shared, as systemd has it, it would else be one more of the file system it lies in.
+ */
+export async function shareMounts(directory: string, signal?: AbortSignal): Promise<Result<void>> {
+  const shared = await asRoot('mount', shareArguments(directory), signal);
+  return shared.ok ? ok() : fail(rootFailure(shared.failure, 'mounting the data image'));
 }
 
 /** Mounts the ext4 image through a loop device that goes away with the mount. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { mountsBelow } from '../rig/machine-state.ts';
 import { atEnd, fileOwner } from '../rig/owner.ts';
-import { asRoot, must, run, waitFor } from '../rig/process.ts';
+import { asRoot, must, mustAsRoot, run, waitFor } from '../rig/process.ts';
 import { STOWAGE } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
 import {
@@ -22,9 +22,9 @@ const owner = fileOwner();
 const fixture = await startBuildFixture(owner);
 const PATH = '/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** stowage where /dev is its own: nobody else's loop devices are touched. */
+/** stowage where /dev is its own: nobody else's loop devices are touched, and the engine sees what it mounts for it. */
 async function buildWithDevices(scene: Scene, nodes: string) {
-  const script = `mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && mknod /dev/urandom c 1 9 ${nodes} && exec "$@"`;
+  const script = `mount --make-private /dev; mount --make-private /; mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && mknod /dev/urandom c 1 9 ${nodes} && exec "$@"`;
   const stowage = [
     process.execPath,
     STOWAGE,
@@ -35,8 +35,16 @@ async function buildWithDevices(scene: Scene, nodes: string) {
     scene.output,
   ];
   const env = { PATH, HOME: fixture.dir, LC_ALL: 'C', DOCKER_HOST: fixture.engine.host };
-  const [program, args] = asRoot('unshare', ['-m', 'sh', '-c', script, 'sh', ...stowage]);
-  return run(program, args, { env });
+  const [program, args] = asRoot('unshare', [
+    ...['-m', '--propagation', 'unchanged', 'sh', '-c', script, 'sh', ...stowage],
+  ]);
+  const { outputs } = scene;
+  await mustAsRoot('mount', ['--bind', '--make-private', '--make-shared', outputs, outputs]);
+  try {
+    return await run(program, args, { env });
+  } finally {
+    await mustAsRoot('umount', [outputs]);
+  }
 }
 
 test('no loop device: there are none, or none that can be had', async (t) => {
@@ -81,7 +89,7 @@ test('mount is refused, hangs up half-way, or is killed', async (t) => {
 
 /** Somebody who looks into the mounted data image, and stays. */
 async function intruder(t: TestContext, scene: Scene, seconds: number): Promise<number> {
-  const mountPoint = join(scene.outputs, '.data.ext4.stowage', 'mnt');
+  const mountPoint = join(scene.outputs, '.data.ext4.stowage', 'mnt', 'data');
   const child = spawn('sleep', [String(seconds)], { cwd: mountPoint, stdio: 'ignore' });
   atEnd(t, () => void child.kill('SIGKILL'));
   return waitFor('its pid', 5000, () => child.pid);

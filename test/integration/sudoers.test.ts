@@ -15,11 +15,14 @@ test('the strict lines allow no other mount', async (t) => {
   const user = await unprivilegedUser(t, strict);
   const image = '/tmp/.x.stowage/data.ext4';
   const refused: string[][] = [
-    ['/usr/bin/mount', '-t', 'ext4', '-o', 'loop', image, '/tmp/.x.stowage/mnt'],
+    ['/usr/bin/mount', '-t', 'ext4', '-o', 'loop', image, '/tmp/.x.stowage/mnt/data'],
     ['/usr/bin/mount', '-t', 'ext4', '-o', 'loop,nosuid,nodev,noexec,nobarrier', image, '/etc'],
     ['/usr/bin/mount', '--bind', image, '/tmp/.x.stowage/mnt'],
+    ['/usr/bin/mount', '--bind', '--make-private', '--make-shared', '/etc', '/tmp/.x.stowage/mnt'],
+    ['/usr/bin/mount', '--bind', '--make-private', '--make-shared', '/tmp/.x.stowage/mnt', '/etc'],
     ['/usr/bin/umount', '/proc'],
     ['/usr/bin/umount', '-l', '/tmp/.x.stowage/mnt'],
+    ['/usr/bin/umount', '/tmp/.x.stowage/mnt/other'],
     ['/bin/sh'],
   ];
   const asks = async (command: readonly string[]): Promise<boolean> => {
@@ -28,8 +31,12 @@ test('the strict lines allow no other mount', async (t) => {
   };
   for (const command of refused) assert.equal(await asks(command), false, command.join(' '));
   const options = 'loop,nosuid,nodev,noexec,nobarrier';
-  assert.ok(
-    await asks(['/usr/bin/mount', '-t', 'ext4', '-o', options, image, '/tmp/.x.stowage/mnt']),
-  );
-  assert.ok(await asks(['/usr/bin/umount', '/tmp/.x.stowage/mnt']));
+  const shared = '/tmp/.x.stowage/mnt';
+  const allowed: string[][] = [
+    ['/usr/bin/mount', '-t', 'ext4', '-o', options, image, `${shared}/data`],
+    ['/usr/bin/mount', '--bind', '--make-private', '--make-shared', shared, shared],
+    ['/usr/bin/umount', `${shared}/data`],
+    ['/usr/bin/umount', shared],
+  ];
+  for (const command of allowed) assert.equal(await asks(command), true, command.join(' '));
 });

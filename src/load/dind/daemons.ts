@@ -1,4 +1,5 @@
 import type { EngineStore } from '../../model/bundle.ts';
+import { IMAGE_MOUNT } from '../work-directory.ts';
 
 /**
  * How the two daemons of an engine run in our container. containerd is started apart from dockerd, which would
@@ -8,6 +9,11 @@ import type { EngineStore } from '../../model/bundle.ts';
  */
 
 const RUN = '/stowage/run';
+/** Where the container sees the directory below which the data image is mounted. */
+export const PARTITIONS = '/stowage/mnt';
+const PARTITION = `${PARTITIONS}/${IMAGE_MOUNT}`;
+/** Made once the image is mounted; holds the name of a directory that must be there, or nothing. */
+export const GO = 'go';
 const SOCKET = '/run/stowage-containerd.sock';
 
 export interface DaemonOptions {
@@ -21,7 +27,7 @@ export interface DaemonOptions {
 /** What is mounted as `/stowage/run`, by name: the script that `daemonArguments` start, and configurations. */
 export function daemonFiles(options: DaemonOptions): Readonly<Record<string, string>> {
   const { dataRoot, store, unpack } = options;
-  const path = `/stowage/data/${dataRoot}`;
+  const path = `${PARTITION}/${dataRoot}`;
   // As dockerd places its own (moby, libcontainerd/supervisor): a device's dockerd must find it there.
   const root =
     store === 'containerd' ? `${path}/containerd/daemon` : '/run/stowage-containerd-root';
@@ -77,10 +83,14 @@ const UNUSED_PLUGINS: readonly string[] = [
 ];
 
 /**
- * The first process of the container: when it ends, the kernel kills the rest, so it ends last. SIGTERM stops
+ * The first process of the container. It is started before there is an image, as that takes a while, and waits for it.
+ * When it ends, the kernel kills the rest, so it ends last. SIGTERM stops
  * dockerd, then containerd; the exit code is not 0 where either did not stop well, or died.
  */
-const START = `containerd --config ${RUN}/containerd.toml --log-level warn &
+const START = `until [ -e ${RUN}/${GO} ]; do sleep 0.01; done
+# Never beside the image: an engine outside of our container may see the mount point alone.
+ls -d "${PARTITION}/$(cat ${RUN}/${GO})" >/dev/null || exit 1
+containerd --config ${RUN}/containerd.toml --log-level warn &
 containerd=$!
 until [ -S ${SOCKET} ]; do
   kill -0 $containerd || exit 1

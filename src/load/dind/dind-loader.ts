@@ -17,6 +17,7 @@ import type { ExpectedEngine } from './check-engine.ts';
 import { checkEngine } from './check-engine.ts';
 import { changeImages } from './change-images.ts';
 import { checkImages } from './check-images.ts';
+import type { EngineOptions } from './in-engine.ts';
 import { inEngine } from './in-engine.ts';
 import { loadImages } from './load-images.ts';
 import { reapLeftovers } from './reap.ts';
@@ -82,32 +83,18 @@ export class DindLoader implements Loader {
     if (!expected.ok) return expected;
     const undo = new Undo(context.report);
     try {
-      const [image, prepared] = await Promise.all([
-        loadDindImage(this.#outer, request, this.#options.builderPlatform, context),
-        prepare(),
-      ]);
-      if (!prepared.ok) return prepared;
-      if (!image.ok) return image;
-      const options = {
-        outer: this.#outer,
-        image: image.value,
-        privileged: this.#options.privileged,
-        expected: expected.value,
-      };
-      const changed = await inEngine(
-        options,
-        request,
-        work,
-        undo,
-        context,
-        async (engine, watched) => {
+      const images = Object.keys(changes.load).length;
+      const options = this.#engineOptions(request, expected.value, images, context);
+      const changed = await inEngine(options, request, work, undo, context, {
+        prepare,
+        run: async (engine, watched) => {
           context.report({ type: 'step', step: 'change images' });
           const done = await changeImages(changes, request.store, engine, watched);
           if (!done.ok) return done;
           context.report({ type: 'step', step: 'check images' });
           return checkImages(request.pins.images, request.store, engine, watched);
         },
-      );
+      });
       if (!changed.ok) return changed;
     } finally {
       await undo.run();
@@ -152,36 +139,22 @@ export class DindLoader implements Loader {
       context.report({ type: 'step', step: name });
     };
 
-    // The engine's image loads while the file system is made: neither waits for the other.
-    step('make file system');
-    const [image, made] = await Promise.all([
-      loadDindImage(this.#outer, request, this.#options.builderPlatform, context),
-      makeFileSystem(work.image, fileSystem, context.signal),
-    ]);
-    if (!made.ok) return made;
-    if (!image.ok) return image;
-
-    const options = {
-      outer: this.#outer,
-      image: image.value,
-      privileged: this.#options.privileged,
-      expected,
-    };
     const { images } = request.pins;
-    const version = await inEngine(
-      options,
-      request,
-      work,
-      undo,
-      context,
-      async (engine, watched) => {
+    const count = Object.keys(images).length;
+    const options = this.#engineOptions(request, expected, count, context);
+    const version = await inEngine(options, request, work, undo, context, {
+      prepare: () => {
+        step('make file system');
+        return makeFileSystem(work.image, fileSystem, context.signal);
+      },
+      run: async (engine, watched) => {
         step('load images');
         const loaded = await loadImages(images, request.store, engine, watched);
         if (!loaded.ok) return loaded;
         step('check images');
         return checkImages(images, request.store, engine, watched);
       },
-    );
+    });
     if (!version.ok) return version;
 
     step('scrub');
@@ -190,5 +163,18 @@ export class DindLoader implements Loader {
     const finished = await finishFileSystem(request, work, context);
     if (!finished.ok) return finished;
     return ok({ tools: { dockerd: version.value } });
+  }
+
+  #engineOptions(
+    request: BuildRequest,
+    expected: ExpectedEngine,
+    images: number,
+    context: Context,
+  ): EngineOptions {
+    const { privileged, builderPlatform } = this.#options;
+    return {
+      ...{ outer: this.#outer, privileged, expected, images },
+      loadImage: () => loadDindImage(this.#outer, request, builderPlatform, context),
+    };
   }
 }

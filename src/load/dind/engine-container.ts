@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, rename, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import type { EngineStore } from '../../model/bundle.ts';
@@ -14,10 +14,11 @@ import type { ApiFailure, EngineApi, EngineVersion } from '../../tools/engine-ap
 import { isApi, openEngineApi } from '../../tools/engine-api.ts';
 import { DATA_IMAGE } from '../loader.ts';
 import type { Undo } from '../undo.ts';
+import type { MountPoints } from '../work-directory.ts';
 import { engineRights } from './rights.ts';
 import type { ExpectedEngine } from './check-engine.ts';
 import { confirmEngine } from './check-engine.ts';
-import { daemonFiles, daemonArguments } from './daemons.ts';
+import { daemonArguments, daemonFiles, GO, PARTITIONS } from './daemons.ts';
 import { watchForSilence } from './watch-for-silence.ts';
 
 /** The label that every container of ours carries; reap.ts says what is in it. */
@@ -42,8 +43,8 @@ const WITNESS = 'lost+found';
 export interface EngineContainerOptions {
   /** The image's ID in the outer engine. */
   readonly image: string;
-  /** Where the data image is mounted. */
-  readonly mountPoint: string;
+  /** Where the data image will be mounted. */
+  readonly mountPoints: MountPoints;
   /** A directory of ours for the socket and the daemon's configuration. */
   readonly runDirectory: string;
   /** Relative to the mount point. */
@@ -51,6 +52,8 @@ export interface EngineContainerOptions {
   /** What it is to keep images in, and what it should turn out to be. */
   readonly expected: ExpectedEngine;
   readonly label: string;
+  /** How many will be loaded. */
+  readonly images: number;
   /** Gives the container every right, for hosts whose engine allows no less. */
   readonly privileged: boolean;
 }
@@ -83,51 +86,47 @@ export class EngineContainer {
     this.#forget = forget;
   }
 
-  /** Starts it and waits until it answers. Its removal is added to `undo`. */
+  /**
+   * Starts the container, and no daemon yet: the image need not be mounted. Its removal is added to `undo`. What it
+   * returns starts the daemon once the image is mounted, and waits until that answers.
+   */
   static async start(
     outer: ContainerEngine,
     options: EngineContainerOptions,
     undo: Undo,
     context: Context,
-  ): Promise<Result<EngineContainer>> {
+  ): Promise<Result<() => Promise<Result<EngineContainer>>>> {
     await mkdir(options.runDirectory);
-    const { dataRoot, expected } = options;
+    const { dataRoot, expected, runDirectory } = options;
     for (const [file, text] of Object.entries(daemonFiles({ dataRoot, ...expected })))
-      await writeFile(join(options.runDirectory, file), text);
+      await writeFile(join(runDirectory, file), text);
     // By name, so that it can be taken back even when we are interrupted before we hear its ID.
     const name = `stowage-${process.pid}-${Date.now().toString(36)}`;
     const forget = undo.add('remove the container', () => outer.remove(name));
     const rights = engineRights(options.privileged);
-    const witness = await exists(join(options.mountPoint, WITNESS));
-    const started = await outer.start(runArguments(name, options, witness), rights);
+    const started = await outer.start(runArguments(name, options), rights);
     if (!started.ok) return started;
-
-    const api = await openEngineApi(join(options.runDirectory, 'docker.sock'));
-    undo.add('close the socket', async () => {
-      await api.close();
-      return ok();
+    return ok(async () => {
+      const witness = join(options.mountPoints.image, WITNESS);
+      const go = join(runDirectory, GO);
+      await writeFile(`${go}.new`, (await exists(witness)) ? WITNESS : '');
+      await rename(`${go}.new`, go);
+      const api = await openEngineApi(join(runDirectory, 'docker.sock'));
+      undo.add('close the socket', async () => {
+        await api.close();
+        return ok();
+      });
+      const answers = await untilItAnswers(outer, name, api, context);
+      if (!answers.ok) return answers;
+      const version = await api.version();
+      if (!version.ok) return fail(await died(outer, name, 'starting', version.failure.detail));
+      const confirmed = await confirmEngine(api, version.value.version, expected);
+      if (confirmed.ok)
+        return ok(new EngineContainer(outer, name, api, version.value, expected, forget));
+      return confirmed.failure.reason === 'api-failed'
+        ? fail(await died(outer, name, 'starting', confirmed.failure.detail))
+        : fail(confirmed.failure);
     });
-    const deadline = Date.now() + START_DEADLINE;
-    for (let poll = 0; !(await api.ping(context.signal)); poll++) {
-      if (context.signal.aborted) return fail(interruption(context.signal));
-      // Asking the outer engine takes longer than the daemon does to start: now and then is enough.
-      const state = poll % 25 === 24 ? await outer.state(name) : undefined;
-      if (state?.ok === true && state.value?.running !== true)
-        return fail(await died(outer, name, 'starting', describeEnd(state.value)));
-      if (Date.now() > deadline)
-        return fail(
-          await died(outer, name, 'starting', `no answer within ${START_DEADLINE / 1000} s`),
-        );
-      await sleep(POLL);
-    }
-    const version = await api.version();
-    if (!version.ok) return fail(await died(outer, name, 'starting', version.failure.detail));
-    const confirmed = await confirmEngine(api, version.value.version, expected);
-    if (confirmed.ok)
-      return ok(new EngineContainer(outer, name, api, version.value, expected, forget));
-    return confirmed.failure.reason === 'api-failed'
-      ? fail(await died(outer, name, 'starting', confirmed.failure.detail))
-      : fail(confirmed.failure);
   }
 
   /**
@@ -207,22 +206,44 @@ export class EngineContainer {
   }
 }
 
+async function untilItAnswers(
+  outer: ContainerEngine,
+  name: string,
+  api: EngineApi,
+  { signal }: Context,
+): Promise<Result<void>> {
+  const deadline = Date.now() + START_DEADLINE;
+  for (let poll = 0; !(await api.ping(signal)); poll++) {
+    if (signal.aborted) return fail(interruption(signal));
+    // Asking the outer engine takes longer than the daemon does to start: now and then is enough.
+    const state = poll % 25 === 24 ? await outer.state(name) : undefined;
+    if (state?.ok === true && state.value?.running !== true)
+      return fail(await died(outer, name, 'starting', describeEnd(state.value)));
+    if (Date.now() > deadline)
+      return fail(
+        await died(outer, name, 'starting', `no answer within ${START_DEADLINE / 1000} s`),
+      );
+    await sleep(POLL);
+  }
+  return ok();
+}
+
 /** It sees two directories, and no store and no device. */
-function runArguments(name: string, options: EngineContainerOptions, witness: boolean): string[] {
+function runArguments(name: string, options: EngineContainerOptions): string[] {
   return [
     `--name=${name}`,
     `--label=${OWNER_LABEL}=${options.label}`,
-    bind(options.mountPoint, '/stowage/data'),
+    `${bind(options.mountPoints.shared, PARTITIONS)},bind-propagation=rslave`,
     bind(options.runDirectory, '/stowage/run'),
-    ...(witness ? [bind(join(options.mountPoint, WITNESS), '/stowage/witness')] : []),
     // Instead of the anonymous volume that the official image declares here; and for the daemons' own files.
     '--tmpfs=/var/lib/docker',
     '--tmpfs=/run',
     '--tmpfs=/tmp',
     // Docker before 23 writes a key of its own there.
     '--tmpfs=/etc/docker',
-    // On two cores unpacking in the daemon beats a second process for each layer.
-    '--env=CONTAINERD_DISABLE_PIGZ=1',
+    // With several images at once, unpacking in the daemon beats a second process for each layer; one image alone
+    // keeps no more than one processor busy.
+    ...(options.images > 1 ? ['--env=CONTAINERD_DISABLE_PIGZ=1'] : []),
     // Collecting Go's garbage less often saves an eighth of the processor time, and costs some ten megabytes.
     '--env=GOGC=400',
     '--entrypoint=/bin/sh',

@@ -4,26 +4,35 @@ import type { Context, Step } from '../../model/event.ts';
 import type { Result } from '../../model/result.ts';
 import { ok } from '../../model/result.ts';
 import type { ContainerEngine } from '../../tools/container-engine.ts';
-import { mountImage, unmountImage } from '../../tools/mount.ts';
+import { mountImage, shareMounts, unmountImage } from '../../tools/mount.ts';
 import type { BuildRequest, WorkFiles } from '../loader.ts';
 import type { Undo } from '../undo.ts';
-import { mountPointOf } from '../work-directory.ts';
+import { mountPointsOf } from '../work-directory.ts';
 import type { ExpectedEngine } from './check-engine.ts';
 import { EngineContainer } from './engine-container.ts';
 import { formatLabel } from './reap.ts';
 
 export interface EngineOptions {
   readonly outer: ContainerEngine;
-  /** The dind image's ID in the outer engine. */
-  readonly image: string;
+  /** Hands the dind image to the outer engine; returns its ID there. */
+  readonly loadImage: () => Promise<Result<string>>;
   readonly privileged: boolean;
   readonly expected: ExpectedEngine;
+  /** How many images will be loaded. */
+  readonly images: number;
+}
+
+/** What is done with an engine. */
+export interface EngineWork {
+  /** Puts the data image there. Its container starts meanwhile, which takes a quarter of a second. */
+  readonly prepare: () => Promise<Result<void>>;
+  /** `watched` calls it off when the engine hangs. */
+  readonly run: (engine: EngineContainer, watched: Context) => Promise<Result<void>>;
 }
 
 /**
- * Does `work` with an engine whose data root lies in the image: mounts it, starts the engine, stops it in its own way,
- * unmounts. `watched` calls `work` off when the engine hangs. What is not done when something fails is in `undo`.
- * Returns the engine's version.
+ * Works with an engine whose data root lies in the image: mounts it, starts the engine, stops it in its own way,
+ * unmounts. What is not done when something fails is in `undo`. Returns the engine's version.
  */
 export async function inEngine(
   options: EngineOptions,
@@ -31,34 +40,43 @@ export async function inEngine(
   files: WorkFiles,
   undo: Undo,
   context: Context,
-  work: (engine: EngineContainer, watched: Context) => Promise<Result<void>>,
+  { prepare, run }: EngineWork,
 ): Promise<Result<string>> {
-  const mountPoint = mountPointOf(files.directory);
+  const mountPoints = mountPointsOf(files.directory);
   const step = (name: Step): void => {
     context.report({ type: 'step', step: name });
   };
-  step('mount');
-  await mkdir(mountPoint, { recursive: true });
-  const unmount = undo.add('unmount the data image', () => unmountImage(mountPoint));
-  const mounted = await mountImage(files.image, mountPoint, context.signal);
-  if (!mounted.ok) return mounted;
-  step('start engine');
-  const engine = await EngineContainer.start(
-    options.outer,
-    {
-      image: options.image,
-      mountPoint,
+  await mkdir(mountPoints.image, { recursive: true });
+  // The container goes first, then the image: what was added last is taken back first.
+  const unshare = undo.add('unmount the mount point', () => unmountImage(mountPoints.shared));
+  const unmount = undo.add('unmount the data image', () => unmountImage(mountPoints.image));
+  const start = async (): ReturnType<typeof EngineContainer.start> => {
+    const image = await options.loadImage();
+    if (!image.ok) return image;
+    const shared = await shareMounts(mountPoints.shared, context.signal);
+    if (!shared.ok) return shared;
+    const container = {
+      image: image.value,
+      mountPoints,
       runDirectory: join(files.directory, 'run'),
       dataRoot: request.wanted.partition.dataRoot,
       label: formatLabel(files.directory),
       privileged: options.privileged,
       expected: options.expected,
-    },
-    undo,
-    context,
-  );
+      images: options.images,
+    };
+    return EngineContainer.start(options.outer, container, undo, context);
+  };
+  const [prepared, started] = await Promise.all([prepare(), start()]);
+  if (!prepared.ok) return prepared;
+  if (!started.ok) return started;
+  step('mount');
+  const mounted = await mountImage(files.image, mountPoints.image, context.signal);
+  if (!mounted.ok) return mounted;
+  step('start engine');
+  const engine = await started.value();
   if (!engine.ok) return engine;
-  const done = await engine.value.whileItAnswers(context, (watched) => work(engine.value, watched));
+  const done = await engine.value.whileItAnswers(context, (watched) => run(engine.value, watched));
   if (!done.ok) return done;
   step('stop engine');
   const stopped = await engine.value.stop();
@@ -66,5 +84,7 @@ export async function inEngine(
   step('unmount');
   const [removed, unmounted] = await Promise.all([engine.value.remove(), unmount()]);
   if (!removed.ok) return removed;
-  return unmounted.ok ? ok(engine.value.version.version) : unmounted;
+  if (!unmounted.ok) return unmounted;
+  const unshared = await unshare();
+  return unshared.ok ? ok(engine.value.version.version) : unshared;
 }

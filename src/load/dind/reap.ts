@@ -12,7 +12,7 @@ import {
   isAbandoned,
   isWorkDirectory,
   lockOf,
-  mountPointOf,
+  mountPointsOf,
   removeWorkDirectory,
 } from '../work-directory.ts';
 import { OWNER_LABEL } from './engine-container.ts';
@@ -43,7 +43,8 @@ export async function reapLeftovers(
     context.report({ type: 'reaped', what: 'container', name: container.id.slice(0, 12) });
     candidates.add(label.directory);
   }
-  for (const mountPoint of await mountPoints()) candidates.add(dirname(mountPoint));
+  for (const mountPoint of await mountPoints())
+    candidates.add(dirname(mountPoint)).add(dirname(dirname(mountPoint)));
   for (const name of await readdir(dirname(own))) candidates.add(join(dirname(own), name));
   for (const directory of [...candidates].filter(isWorkDirectory)) {
     const reaped = await reapDirectory(directory, own, context);
@@ -66,8 +67,9 @@ async function reapDirectory(
   if (attempt !== undefined && !(attempt.ok && 'lock' in attempt.value)) return ok();
   try {
     if (!(await isAbandoned(directory))) return ok();
-    const mountPoint = mountPointOf(directory);
-    if (await isMounted(mountPoint)) {
+    const { shared, image } = mountPointsOf(directory);
+    for (const mountPoint of [image, shared]) {
+      if (!(await isMounted(mountPoint))) continue;
       const unmounted = await unmountImage(mountPoint);
       // Where another mount name space alone still has it, the file can go: nobody writes to it for us any more.
       if (!unmounted.ok && (await isMounted(mountPoint))) return unmounted;

@@ -104,7 +104,8 @@ describe('examineMachine', () => {
         'loop devices',
         'ext4 file system',
         'overlay file system',
-        'sudo mount',
+        'sudo mount --bind',
+        'sudo mount -t ext4',
         'sudo umount',
         'space for the output',
         'space for the store',
@@ -251,12 +252,12 @@ describe('examineMachine', () => {
       'no rule for mount',
       {
         answers: {
-          'sudo -n -l /usr/bin/mount': { exitCode: 1, stderr: 'sudo: a password is required' },
+          'sudo -n -l /usr/bin/mount -t': { exitCode: 1, stderr: 'sudo: a password is required' },
         },
       },
-      'sudo mount',
+      'sudo mount -t ext4',
       /a password is required/,
-      String.raw`echo "$USER ALL=(root) NOPASSWD: /usr/bin/mount "'^-t ext4 -o loop\,nosuid\,nodev\,noexec\,nobarrier /[^ ]+\.stowage/data\.ext4 /[^ ]+\.stowage/mnt$' | sudo tee -a /etc/sudoers.d/stowage && sudo chmod 0440 /etc/sudoers.d/stowage`,
+      String.raw`echo "$USER ALL=(root) NOPASSWD: /usr/bin/mount "'^-t ext4 -o loop\,nosuid\,nodev\,noexec\,nobarrier /[^ ]+\.stowage/data\.ext4 /[^ ]+\.stowage/mnt/data$' | sudo tee -a /etc/sudoers.d/stowage && sudo chmod 0440 /etc/sudoers.d/stowage`,
     ],
     ['no sudo', { programs: without('sudo') }, 'sudo', /missing/, 'sudo apt-get install -y sudo'],
     [
