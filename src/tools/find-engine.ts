@@ -194,6 +194,10 @@ function isElsewhere(host: string): boolean {
   return host !== '' && !host.startsWith('unix://');
 }
 
+/** Docker's and Podman's words for a bind mount whose source is not there, or not mounted and shared: here it is. */
+const MISSING =
+  /bind source path does not exist: (.+)$|^Error: statfs (.+): no such file|path (.+) is mounted on .+ but it is not a shared or slave mount/m;
+
 /** What a failed call was really about. */
 export function engineFailure(failure: CommandFailure, engine: EngineKind, doing: string): Failure {
   if (failure.reason === 'command-failed') {
@@ -201,13 +205,8 @@ export function engineFailure(failure: CommandFailure, engine: EngineKind, doing
       return { reason: 'no-space', where: `the storage of ${engine}` };
     if (UNREACHABLE.test(failure.stderr))
       return { reason: 'engine-unreachable', engine, ...problemOf(failure.stderr) };
-    // Docker's and Podman's words for a bind mount whose source is not there: here it is.
-    const missing =
-      /bind source path does not exist: (.+)$|^Error: statfs (.+): no such file/m.exec(
-        failure.stderr,
-      );
-    if (missing !== null)
-      return unsuitable(engine, 'elsewhere', `it has no ${missing[1] ?? missing[2] ?? ''}`);
+    const missing = MISSING.exec(failure.stderr)?.slice(1).find(Boolean);
+    if (missing !== undefined) return unsuitable(engine, 'elsewhere', `it has no ${missing}`);
   }
   if (failure.reason === 'command-missing')
     return {

@@ -51,6 +51,12 @@ export function rootCommands(directory: string): readonly RootCommand[] {
       rule: `^-t ext4 -o ${options} /[^ ]+\\.stowage/data\\.ext4 /[^ ]+\\.stowage/mnt/data$`,
     },
     {
+      tool: 'mount',
+      name: 'mount --make-private',
+      args: unshareArguments(`${work}/mnt`),
+      rule: '^--make-private /[^ ]+\\.stowage/mnt$',
+    },
+    {
       tool: 'umount',
       name: 'umount',
       args: [`${work}/mnt`],
@@ -74,6 +80,19 @@ function shareArguments(directory: string): string[] {
 export async function shareMounts(directory: string, signal?: AbortSignal): Promise<Result<void>> {
   const shared = await asRoot('mount', shareArguments(directory), signal);
   return shared.ok ? ok() : fail(rootFailure(shared.failure, 'mounting the data image'));
+}
+
+function unshareArguments(directory: string): string[] {
+  return ['--make-private', directory];
+}
+
+/** Ends that: who has seen a mount keeps it, and can be in the way of no unmounting here. */
+export async function unshareMounts(
+  directory: string,
+  signal?: AbortSignal,
+): Promise<Result<void>> {
+  const unshared = await asRoot('mount', unshareArguments(directory), signal);
+  return unshared.ok ? ok() : fail(rootFailure(unshared.failure, 'mounting the data image'));
 }
 
 /** Mounts the ext4 image through a loop device that goes away with the mount. */

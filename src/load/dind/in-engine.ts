@@ -4,7 +4,7 @@ import type { Context, Step } from '../../model/event.ts';
 import type { Result } from '../../model/result.ts';
 import { ok } from '../../model/result.ts';
 import type { ContainerEngine } from '../../tools/container-engine.ts';
-import { mountImage, shareMounts, unmountImage } from '../../tools/mount.ts';
+import { mountImage, shareMounts, unmountImage, unshareMounts } from '../../tools/mount.ts';
 import type { BuildRequest, WorkFiles } from '../loader.ts';
 import type { Undo } from '../undo.ts';
 import { mountPointsOf } from '../work-directory.ts';
@@ -48,7 +48,7 @@ export async function inEngine(
   };
   await mkdir(mountPoints.image, { recursive: true });
   // The container goes first, then the image: what was added last is taken back first.
-  const unshare = undo.add('unmount the mount point', () => unmountImage(mountPoints.shared));
+  const clear = undo.add('unmount the mount point', () => unmountImage(mountPoints.shared));
   const unmount = undo.add('unmount the data image', () => unmountImage(mountPoints.image));
   const start = async (): ReturnType<typeof EngineContainer.start> => {
     const image = await options.loadImage();
@@ -74,8 +74,12 @@ export async function inEngine(
   const mounted = await mountImage(files.image, mountPoints.image, context.signal);
   if (!mounted.ok) return mounted;
   step('start engine');
-  const engine = await started.value();
+  const [engine, unshared] = await Promise.all([
+    started.value(),
+    unshareMounts(mountPoints.shared, context.signal),
+  ]);
   if (!engine.ok) return engine;
+  if (!unshared.ok) return unshared;
   const done = await engine.value.whileItAnswers(context, (watched) => run(engine.value, watched));
   if (!done.ok) return done;
   step('stop engine');
@@ -85,6 +89,6 @@ export async function inEngine(
   const [removed, unmounted] = await Promise.all([engine.value.remove(), unmount()]);
   if (!removed.ok) return removed;
   if (!unmounted.ok) return unmounted;
-  const unshared = await unshare();
-  return unshared.ok ? ok(engine.value.version.version) : unshared;
+  const cleared = await clear();
+  return cleared.ok ? ok(engine.value.version.version) : cleared;
 }

@@ -11,6 +11,7 @@ export const THREAD_PROGRAM = `
 'use strict';
 const { createHash } = require('node:crypto');
 const { closeSync, fstatSync, openSync, readSync } = require('node:fs');
+const { pipeline } = require('node:stream/promises');
 const zlib = require('node:zlib');
 const { parentPort, workerData } = require('node:worker_threads');
 
@@ -77,41 +78,55 @@ async function copy({ path, size }) {
   parentPort.postMessage({ type: 'end', hex: hash.digest('hex'), size: sent });
 }
 
-/** A chunk is used again once the next but one has been asked for, so each is waited for before that. */
-async function feed(chunks, unpacker) {
-  let taken;
-  try {
-    for (const chunk of chunks) {
-      await taken;
-      if (unpacker.destroyed) return;
-      taken = new Promise((resolve) => { unpacker.write(chunk, resolve); });
+/**
+ * As \`zlib.createGunzip\` does it (lib/zlib.js of Node, \`processChunkSync\`), but straight into the buffers: a stream would
+ * make new memory for all that comes out, and copy it. What follows the last member is passed over, as there.
+ */
+async function gunzip(chunks, out) {
+  const stream = zlib.createGunzip();
+  const { _handle: handle, _writeState: state } = stream;
+  // Neither is documented.
+  if (handle?.writeSync === undefined || state?.length !== 2) return gunzipSlowly(chunks, stream, out);
+  // It is thrown below.
+  stream.on('error', () => undefined);
+  const { Z_NO_FLUSH, Z_FINISH } = zlib.constants;
+  /** False where it wants no more. */
+  const write = async (flush, chunk) => {
+    for (let at = 0; ;) {
+      const { bytes, start } = await out.room();
+      const room = bytes.length - start;
+      handle.writeSync(flush, chunk, at, chunk.length - at, bytes, start, room);
+      if (stream.errored) throw stream.errored;
+      out.took(room - state[0]);
+      at = chunk.length - state[1];
+      if (state[0] > 0) return at === chunk.length;
     }
-    unpacker.end();
-  } catch (error) {
-    unpacker.destroy(error);
+  };
+  try {
+    for (const chunk of chunks) if (!(await write(Z_NO_FLUSH, chunk))) return;
+    await write(Z_FINISH, Buffer.alloc(0));
+  } finally {
+    stream.destroy();
   }
 }
 
-let garbage;
-
-/**
- * zlib puts everything into memory of its own, and V8 looks for what of it nobody needs any more when it has 32 MB, or
- * when small objects are collected: so there have to be some. A little with each chunk: what lives through two collections
- * is kept for long, so they must not come close together.
- */
-function makeGarbage() {
-  garbage = new Array(${6 * 1024}).fill(0);
+async function gunzipSlowly(chunks, stream, out) {
+  // Each is used again for the next.
+  const copies = function* () {
+    for (const chunk of chunks) yield Buffer.from(chunk);
+  };
+  await pipeline(copies, stream, async (unpacked) => {
+    for await (const chunk of unpacked) await out.put(chunk);
+  });
 }
 
 async function unpack({ path, copy }) {
   const fd = openSync(path, 'r');
   const ofBlob = copy ? undefined : createHash('sha256');
   let size = 0;
-  // One is filled while the other is unpacked.
-  const chunks = [Buffer.allocUnsafeSlow(chunkSize), Buffer.allocUnsafeSlow(chunkSize)];
+  const chunk = Buffer.allocUnsafeSlow(chunkSize);
   function* packed() {
-    for (let turn = 0; ; turn = 1 - turn) {
-      const chunk = chunks[turn];
+    for (;;) {
       const length = readSync(fd, chunk, 0, chunk.length, null);
       if (length === 0) return;
       size += length;
@@ -124,15 +139,24 @@ async function unpack({ path, copy }) {
   const hash = createHash('sha256');
   let buffer;
   let filled = 0;
-  const put = async (chunk) => {
-    for (let at = 0; at < chunk.length;) {
+  const out = {
+    room: async () => {
       buffer ??= await takeBuffer();
-      const length = Math.min(chunk.length - at, bufferSize - filled);
-      buffers[buffer].set(chunk.subarray(at, at + length), filled);
-      at += length;
+      return { bytes: buffers[buffer], start: filled };
+    },
+    took: (length) => {
       filled += length;
       if (filled === bufferSize) flush();
-    }
+    },
+    put: async (chunk) => {
+      for (let at = 0; at < chunk.length;) {
+        const { bytes, start } = await out.room();
+        const length = Math.min(chunk.length - at, bytes.length - start);
+        bytes.set(chunk.subarray(at, at + length), start);
+        at += length;
+        out.took(length);
+      }
+    },
   };
   const flush = () => {
     if (buffer === undefined) return;
@@ -148,24 +172,12 @@ async function unpack({ path, copy }) {
     const magic = head.readUInt32LE(0);
     // A frame to be passed over may come first.
     const isZstd = magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50;
-    const unpacker = isGzip ? zlib.createGunzip({ chunkSize }) : undefined;
     // Node's own reader of zstd, where there is one, ends with the first of several frames and takes what is cut off.
     const isPacked = isZstd;
     parentPort.postMessage({ type: 'begin', isPacked });
     try {
-      if (unpacker === undefined) for (const chunk of blob) await put(chunk);
-      else {
-        // Its errors come out at the other end.
-        void feed(blob, unpacker);
-        try {
-          for await (const chunk of unpacker) {
-            makeGarbage();
-            await put(chunk);
-          }
-        } finally {
-          unpacker.destroy();
-        }
-      }
+      if (isGzip) await gunzip(blob, out);
+      else for (const chunk of blob) await out.put(chunk);
     } catch (error) {
       problem = { code: String(error.code ?? ''), message: String(error.message) };
     }

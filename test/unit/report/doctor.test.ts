@@ -106,6 +106,7 @@ describe('examineMachine', () => {
         'overlay file system',
         'sudo mount --bind',
         'sudo mount -t ext4',
+        'sudo mount --make-private',
         'sudo umount',
         'space for the output',
         'space for the store',

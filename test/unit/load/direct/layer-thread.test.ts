@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import type { LayerJob } from '../../../../src/load/direct/layer-thread.ts';
 import { BadBlob, LayerThread, WrongDiffId } from '../../../../src/load/direct/layer-thread.ts';
 import { THREAD_PROGRAM } from '../../../../src/load/direct/thread-program.ts';
@@ -162,9 +162,71 @@ void test('who is slow hears of it as well, and is given nothing more of what is
 interface Said {
   readonly type: string;
   readonly code?: string;
+  readonly hex?: string;
   readonly buffer?: number;
   readonly blob?: unknown;
 }
+
+/** What the program says last of a job, run after `stand`. */
+async function endOf(t: TestContext, stand: string, job: LayerJob): Promise<Said> {
+  const shared = Array.from({ length: 4 }, () => new SharedArrayBuffer(1024 * 1024));
+  const worker = new Worker(stand + THREAD_PROGRAM, { eval: true, workerData: shared });
+  t.after(() => worker.terminate());
+  return new Promise<Said>((resolve, reject) => {
+    worker.on('error', reject);
+    worker.on('message', (said: Said) => {
+      if (said.type === 'data') worker.postMessage({ free: said.buffer });
+      else if (said.type !== 'begin') resolve(said);
+    });
+    worker.postMessage(job);
+  });
+}
+
+/** As in a Node without what is not documented. */
+const WITHOUT_HANDLE = `{
+  const zlib = require('node:zlib');
+  const { createGunzip } = zlib;
+  zlib.createGunzip = (...all) => {
+    const stream = createGunzip(...all);
+    stream._handle.writeSync = undefined;
+    return stream;
+  };
+}`;
+
+const member = gzipSync('member');
+const GZIPS: Readonly<Record<string, Buffer>> = {
+  'one member': PACKED,
+  'many small members': Buffer.concat(Array.from({ length: 1000 }, () => member)),
+  'an empty member': gzipSync(''),
+  'exactly as much as a buffer holds': gzipSync(CONTENT.subarray(0, 1024 * 1024)),
+  'much out of little': gzipSync(Buffer.alloc(50_000_000)),
+  'zeros behind': Buffer.concat([PACKED, Buffer.alloc(512)]),
+  'something else behind': Buffer.concat([PACKED, Buffer.from('something else')]),
+  'the begin of another member behind': Buffer.concat([PACKED, member.subarray(0, 5)]),
+  'a cut in the head': member.subarray(0, 7),
+  'a cut in the middle': PACKED.subarray(0, 1_500_000),
+  'a cut in the sum': PACKED.subarray(0, -3),
+  'a wrong sum': Buffer.concat([PACKED.subarray(0, -8), Buffer.alloc(8)]),
+  'a damaged middle': Buffer.concat([
+    PACKED.subarray(0, 1_000_000),
+    Buffer.alloc(1000),
+    PACKED.subarray(1_001_000),
+  ]),
+};
+
+for (const [name, blob] of Object.entries(GZIPS))
+  void test(`gzip with ${name} comes out as a stream of Node's gives it`, async (t) => {
+    const { job } = jobFor(t, blob, { copy: false });
+    const quick = await endOf(t, '', job);
+    assert.deepEqual(await endOf(t, WITHOUT_HANDLE, job), quick);
+    let unpacked: Buffer | undefined;
+    try {
+      unpacked = gunzipSync(blob);
+    } catch {
+      assert.equal(quick.type, 'error');
+    }
+    if (unpacked !== undefined) assert.equal(`sha256:${quick.hex}`, digestOf(unpacked));
+  });
 
 for (const [name, blob] of [
   ['packed', PACKED],
@@ -183,16 +245,6 @@ for (const [name, blob] of [
         return readSync(...all);
       };
     }`;
-    const shared = Array.from({ length: 4 }, () => new SharedArrayBuffer(1024 * 1024));
-    const worker = new Worker(stand + THREAD_PROGRAM, { eval: true, workerData: shared });
-    t.after(() => worker.terminate());
-    const last = await new Promise<Said>((resolve, reject) => {
-      worker.on('error', reject);
-      worker.on('message', (said: Said) => {
-        if (said.type === 'data') worker.postMessage({ free: said.buffer });
-        else if (said.type !== 'begin') resolve(said);
-      });
-      worker.postMessage(job);
-    });
+    const last = await endOf(t, stand, job);
     assert.deepEqual([last.type, last.code, last.blob], ['error', 'ESTALE', undefined]);
   });
