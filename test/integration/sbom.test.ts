@@ -291,6 +291,11 @@ test('what is not there, damaged or not allowed ends with its code, and changes 
   const user = await unprivilegedUser(t);
   const { stderr } = await ends(t, 6, ['sbom', ...of, '-o', join(place, 'x.json')], { user });
   assert.match(stderr, /x\.json: no right to do this while writing it/);
+  const theirs = join(user.home, 'theirs.json');
+  const half = ['-o', theirs, '--manifest', join(place, 'x.csv')];
+  await ends(t, 6, ['sbom', ...of, ...half], { user });
+  assert.ok(!readdirSync(user.home).includes('theirs.json'));
+  assert.ok(!readdirSync(user.home).some((name) => name.startsWith('.new-')));
   await refuses(2, [...of, '-o', '/dev/full'], /and no directory or device/);
   assert.deepEqual(readdirSync(place).sort(), ['empty.json', 'link', 'out.json', 'stale.yaml']);
 });

@@ -16,7 +16,7 @@ import { describeImages } from '../../sbom/describe-images.ts';
 import { formatImageManifest } from '../../sbom/image-manifest.ts';
 import { formatSpdx } from '../../sbom/spdx-document.ts';
 import { summaryOf } from '../../sbom/summary.ts';
-import { replaceFile } from '../../store/content.ts';
+import { writeDocuments } from '../../sbom/write-documents.ts';
 import { openStore } from '../../store/store.ts';
 import { defineCommand } from '../command.ts';
 import { readBundleFiles, readPinsFile } from '../inputs.ts';
@@ -82,18 +82,14 @@ export const sbomCommand = defineCommand({
     const document = formatSpdx(images.value, targets.value, { version, epoch });
     const lines = formatImageManifest(images.value);
     if (surroundings.signal.aborted) return fail(interruption(surroundings.signal));
-    if (!args['dry-run']) {
-      const files = [
-        [output.value, document, args.output] as const,
-        ...(manifest.value === undefined
-          ? []
-          : [[manifest.value, lines, args.manifest ?? ''] as const]),
-      ];
-      for (const [path, text, given] of files) {
-        const written = await write(path, text, given);
-        if (!written.ok) return written;
-      }
-    }
+    const documents = [
+      { path: output.value, given: args.output, text: document },
+      ...(manifest.value === undefined
+        ? []
+        : [{ path: manifest.value, given: args.manifest ?? '', text: lines }]),
+    ];
+    const written = args['dry-run'] ? ok() : await writeDocuments(documents);
+    if (!written.ok) return written;
     const { output: file, manifest: csv } = args;
     const summary = summaryOf(images.value, targets.value);
     return ok({
@@ -193,13 +189,4 @@ async function spareInputs(
     if (real === manifest) return no('--manifest', manifest, expected);
   }
   return ok();
-}
-
-async function write(path: string, text: string, given: string): Promise<Result<void>> {
-  try {
-    await replaceFile(path, text);
-    return ok();
-  } catch (error) {
-    return fail(fileFailure(error, given, 'writing it'));
-  }
 }
