@@ -118,11 +118,12 @@ export async function draftUnpacked(
   };
 }
 
-/** Writes the partition as `<name>.ext4`. */
+/** Writes the partition, of `size` bytes, as `<name>.ext4`. */
 export async function writeUnpacked(
   draft: UnpackedDraft,
   dir: string,
   name: string,
+  size = 8 * 1024 * 1024,
 ): Promise<string> {
   put(draft.entries, PATHS.metaDb, {
     content: writeBolt({ v1: { version: Buffer.from([8]), moby: draft.moby } }),
@@ -132,7 +133,7 @@ export async function writeUnpacked(
   const sorted = [...draft.entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, added]) => added);
   const isLink = ([{ type }]: Added): boolean => type === 'hard link';
   const added = [...sorted.filter((one) => !isLink(one)), ...sorted.filter(isLink)];
-  must(await writeImage(path, { label: 'test-data', size: 8 * 1024 * 1024 }, added));
+  must(await writeImage(path, { label: 'test-data', size }, added));
   return path;
 }
 
