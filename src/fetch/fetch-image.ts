@@ -21,7 +21,7 @@ import { writeImageLayout } from '../store/image-layout.ts';
 import type { Signature } from '../store/image-signatures.ts';
 import { keepSignatures } from '../store/image-signatures.ts';
 import { publish } from '../store/publish.ts';
-import { makeStaging } from '../store/staging.ts';
+import { makeStaging, removeStaged } from '../store/staging.ts';
 import type { Store } from '../store/store.ts';
 import { readBlob } from '../store/store.ts';
 import { copyBlob, copyToLayout } from '../tools/skopeo.ts';
@@ -146,7 +146,7 @@ async function download(
     context,
     async (name, skopeo): Promise<Result<void, Fault>> => {
       const layout = join(directory, 'layout');
-      await rm(layout, { recursive: true, force: true });
+      await removeStaged(layout);
       const source = `docker://${atDigest(name, image.manifest.digest)}`;
       const report = (staged: number): void => {
         const total = bytesOf(claims.missing);

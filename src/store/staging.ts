@@ -29,10 +29,20 @@ export async function makeStaging(store: Store): Promise<Result<Staging>> {
   }
   return ok({
     directory,
-    remove: async () => {
-      await rm(directory, { recursive: true, force: true });
-    },
+    remove: () => removeStaged(directory),
   });
+}
+
+/**
+ * Removes what was staged. On NFS a removed file stays in its directory under another name (.nfs…) for as long as somebody
+ * has it open, so this waits some seconds, and leaves what even then is not empty to be swept.
+ */
+export async function removeStaged(directory: string): Promise<void> {
+  try {
+    await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  } catch (error) {
+    if (errorCode(error) !== 'ENOTEMPTY') throw error;
+  }
 }
 
 /**
