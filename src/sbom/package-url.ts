@@ -20,7 +20,7 @@ const LONGEST = 1000;
 const TYPES = { dpkg: 'deb', apk: 'apk', rpm: 'rpm' } as const;
 
 /** What the type's own page calls a distribution, where that is not its ID. */
-const NAMESPACES: Readonly<Record<string, string>> = { rhel: 'redhat' };
+const NAMESPACES: ReadonlyMap<string, string> = new Map([['rhel', 'redhat']]);
 
 /** The distribution is a part of the name: without one nobody knows whose package it is. */
 export function purlOfPackage(found: InstalledPackage, from: Distribution | undefined): string {
@@ -33,7 +33,7 @@ export function purlOfPackage(found: InstalledPackage, from: Distribution | unde
       : `${source.name}${source.version === undefined ? '' : `@${source.version}`}`;
   return format({
     type: TYPES[manager],
-    namespace: from && (NAMESPACES[from.id] ?? from.id),
+    namespace: from && (NAMESPACES.get(from.id) ?? from.id),
     name: manager === 'rpm' ? name : name.toLowerCase(),
     version,
     qualifiers: {

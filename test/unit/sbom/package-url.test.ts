@@ -15,6 +15,7 @@ const CASES: readonly (readonly [
 ])[] = [
   [{}, debian, 'pkg:deb/debian/x@1?distro=debian-12'],
   [{}, undefined, 'pkg:deb/x@1'],
+  [{}, { id: 'constructor', name: '' }, 'pkg:deb/constructor/x@1?distro=constructor'],
   [{}, { id: 'arch', name: 'Arch' }, 'pkg:deb/arch/x@1?distro=arch'],
   [
     { name: 'libstdc++6', version: '1:2.0+dfsg~rc1-1', architecture: 'amd64' },
