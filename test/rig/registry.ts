@@ -29,6 +29,8 @@ export interface RegistryOptions {
   readonly cacheOf?: string;
   /** Storage that outlives the registry, or that several share; default its own. */
   readonly storage?: string;
+  /** Listens on this address of a network namespace, ip-netns(8), instead of on loopback. */
+  readonly at?: { readonly namespace: string; readonly address: string };
   /** Listens on the loopback of this process's network, where that is another one. */
   readonly networkOf?: number;
 }
@@ -65,7 +67,7 @@ export async function startRegistry(
     log: { level: 'info', formatter: 'json' },
     storage: { filesystem: { rootdirectory: storage }, delete: { enabled: true } },
     http: {
-      addr: `127.0.0.1:${options.port ?? 0}`,
+      addr: `${options.at?.address ?? '127.0.0.1'}:${options.port ?? 0}`,
       secret: 'of-this-test-alone',
       ...(certificates === undefined
         ? {}
@@ -95,13 +97,15 @@ export async function startRegistry(
   const ownLog = join(dir, 'registry.log');
   const outputs = [openSync(accessLog, 'a'), openSync(ownLog, 'a')] as const;
   const serve: [string, ...string[]] = ['docker-registry', 'serve', configFile];
+  const network =
+    options.at === undefined
+      ? options.networkOf && `/proc/${options.networkOf}/ns/net`
+      : `/run/netns/${options.at.namespace}`;
   const [program, ...args]: [string, ...string[]] =
-    options.networkOf === undefined
-      ? serve
-      : ['nsenter', `--net=/proc/${options.networkOf}/ns/net`, '--', ...serve];
+    network === undefined ? serve : ['nsenter', `--net=${network}`, '--', ...serve];
   const daemon = startDaemon(program, args, {
     // Only root enters other networks.
-    root: options.networkOf !== undefined,
+    root: network !== undefined,
     stdio: ['ignore', ...outputs],
     env: { OTEL_TRACES_EXPORTER: 'none' },
   });
@@ -109,7 +113,7 @@ export async function startRegistry(
   atEnd(owner, () => daemon.stop());
   const host = await waitFor('docker-registry listens', 15_000, () => {
     const log = readFileSync(ownLog, 'utf8');
-    const found = /listening on (127\.0\.0\.1:\d+)/.exec(log);
+    const found = /listening on (\d+\.\d+\.\d+\.\d+:\d+)/.exec(log);
     if (found !== null) return found[1];
     try {
       daemon.assertAlive();

@@ -3,8 +3,17 @@ import { chmod, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Owner } from './owner.ts';
-import { must, run } from './process.ts';
+import { asRoot, must, run } from './process.ts';
 import { temporaryTree } from './temporary-tree.ts';
+
+export interface GuestOptions {
+  /** Of the memory that it takes from this machine; default 256M. */
+  readonly memory?: string;
+  /** Its vec0 is this tap device of this network namespace, ip-netns(8). */
+  readonly network?: { readonly namespace: string; readonly tap: string };
+  /** Milliseconds; default two minutes. */
+  readonly deadline?: number;
+}
 
 /**
  * Runs a shell script as root of a Linux kernel that is an ordinary process (Debian's user-mode-linux, 41 MB, kept in
@@ -16,16 +25,27 @@ export async function inUserModeLinux(
   owner: Owner,
   images: readonly string[],
   script: string,
+  { memory = '256M', network, deadline = 120_000 }: GuestOptions = {},
 ): Promise<string> {
-  const kernel = join(await unpacked(), 'usr', 'bin', 'linux.uml');
+  const kernel = join(await userModeLinux(), 'usr', 'bin', 'linux.uml');
   const init = join(temporaryTree(owner), 'init');
   await writeFile(init, `${PROLOGUE}\n(${script})\n${EPILOGUE}\n`);
   await chmod(init, 0o755);
   const disks = images.map((image, i) => `ubd${'abcdefgh'[i] ?? ''}=${image}`);
-  const { stdout } = await run(kernel, [
-    ...['mem=256M', 'root=/dev/root', 'rootfstype=hostfs', 'rootflags=/', 'ro'],
+  const boot = [
+    ...[`mem=${memory}`, 'root=/dev/root', 'rootfstype=hostfs', 'rootflags=/', 'ro'],
     ...[...disks, `init=${init}`, 'con=null', 'con0=fd:0,fd:1'],
-  ]);
+  ];
+  const [program, args] =
+    network === undefined
+      ? ([kernel, boot] as const)
+      : asRoot('timeout', [
+          // Its helpers go on when it is killed alone, and hold what it said open.
+          ...['--signal=KILL', String(deadline / 1000)],
+          ...['ip', 'netns', 'exec', network.namespace, kernel, ...boot],
+          `vec0:transport=tap,ifname=${network.tap},gro=1`,
+        ]);
+  const { stdout } = await run(program, args, { deadline: deadline + 5_000 });
   if (!stdout.includes(DONE)) throw new Error(`user-mode Linux did not succeed:\n${stdout}`);
   return stdout;
 }
@@ -38,7 +58,8 @@ const EPILOGUE = String.raw`[ $? = 0 ] && echo "${DONE}"
 sync
 poweroff -f`;
 
-async function unpacked(): Promise<string> {
+/** The package, unpacked: the kernel is usr/bin/linux.uml, its modules are in usr/lib/uml/modules. */
+export async function userModeLinux(): Promise<string> {
   const parent = fileURLToPath(new URL('../../build/user-mode-linux', import.meta.url));
   const root = join(parent, 'root');
   if (existsSync(root)) return root;
