@@ -8,7 +8,7 @@
 # that no package manager reaches for the network in the middle of a build.
 HOST_STOWAGE_VERSION = 0.1.0
 HOST_STOWAGE_SOURCE =
-HOST_STOWAGE_LICENSE = Apache-2.0
+HOST_STOWAGE_LICENSE = Apache-2.0, MIT, ISC, BSD-3-Clause, BlueOak-1.0.0, CC-BY-3.0, CC0-1.0
 HOST_STOWAGE_ADD_CCACHE_DEPENDENCY = NO
 
 ifeq ($(BR2_PACKAGE_HOST_STOWAGE_NODEJS),y)
