@@ -31,7 +31,9 @@ export function describeEvent(event: Event, debug: boolean): string | undefined 
       return `${event.dry === true ? 'found' : 'pinned'} ${event.name}: ${event.reference}`;
     case 'fetch-planned':
       return event.missing === 0
-        ? `all of ${event.images} images are in the store`
+        ? event.images === 1
+          ? 'the image is in the store'
+          : `all of ${event.images} images are in the store`
         : `fetching ${event.missing} of ${event.images} images, ${formatBytes(event.bytes)}`;
     case 'attempt-failed':
       return `${event.what}: attempt ${event.attempt} of ${event.attempts} failed (${event.detail}); again in ${event.retryIn / 1000} s`;

@@ -1,4 +1,5 @@
 import type { SbomSummary } from '../sbom/summary.ts';
+import { countOf } from './count-of.ts';
 
 /** One line for each file that was written. */
 export function describeSbom(
@@ -10,13 +11,9 @@ export function describeSbom(
   const packages = images
     .flatMap((image) => Object.values(image.packages))
     .reduce((sum, count) => sum + count, 0);
-  const what = `${count(images.length, 'image')}, ${count(packages, 'package')} in them, ${count(files, 'file')}`;
+  const what = `${countOf(images.length, 'image')}, ${countOf(packages, 'package')} in them, ${countOf(files, 'file')}`;
   return [
     `${file}: ${would}${what}\n`,
-    ...(csv === undefined ? [] : [`${csv}: ${would}${count(images.length, 'image')}\n`]),
+    ...(csv === undefined ? [] : [`${csv}: ${would}${countOf(images.length, 'image')}\n`]),
   ].join('');
-}
-
-function count(number: number, word: string): string {
-  return `${number} ${word}${number === 1 ? '' : 's'}`;
 }

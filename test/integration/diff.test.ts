@@ -107,7 +107,7 @@ void test('set-up: the same pins built by an engine and without one', async (t) 
 void test('both are as pinned, file by file', async (t) => {
   for (const built of [byEngine, direct]) {
     const text = await says(t, 0, ['verify', built, '-p', pins]);
-    assert.match(text, /3 snapshots with \d\d files and 1 files are as pinned/);
+    assert.match(text, /3 snapshots with \d\d files and 1 file are as pinned/);
   }
 });
 
@@ -211,7 +211,7 @@ void test('the unpacked layers of overlay2 are compared with their records', asy
   for (const built of [theirs, ours])
     assert.match(
       await says(t, 0, ['verify', built, '-p', pins]),
-      /3 snapshots with \d\d files and 1 files are as pinned/,
+      /3 snapshots with \d\d files and 1 file are as pinned/,
     );
   assert.match(await says(t, 0, ['diff', theirs, ours]), /^equal$/m);
   const find = async (name: string): Promise<string> => {

@@ -56,7 +56,7 @@ for (const [release, store, platforms] of ENGINES)
       assert.equal(built.code, 0, built.stderr);
       const verified = await runStowage(t, ['verify', built.output, '-p', built.pins]);
       assert.equal(verified.code, 0, verified.stderr);
-      assert.match(verified.stdout, /ok: 1 images, .* 3 snapshots/);
+      assert.match(verified.stdout, /ok: 1 image, .* 3 snapshots/);
 
       const { engine } = fixture;
       const device = await startDevice(t, built.output, { engine, dind, store });
@@ -94,7 +94,7 @@ void test('a variant that only the index names is unpacked by what the config sa
     const built = await buildWith(t, fixture, build);
     assert.equal(built.code, 0, built.stderr);
     const verified = await runStowage(t, ['verify', built.output, '-p', built.pins]);
-    assert.match(verified.stdout, /1 snapshots/);
+    assert.match(verified.stdout, / 1 snapshot /);
   }
 });
 
@@ -105,5 +105,5 @@ void test('an index that is kept leads to an unpacked image of a foreign platfor
   assert.equal(built.code, 0, built.stderr);
   assert.ok(existsSync(built.output));
   const verified = await runStowage(t, ['verify', built.output]);
-  assert.match(verified.stdout, /ok: 1 images, .* 3 snapshots/);
+  assert.match(verified.stdout, /ok: 1 image, .* 3 snapshots/);
 });

@@ -148,7 +148,7 @@ test('what was written to since is not taken, also where its time was restored',
     assert.match(planned.stdout, /there is no earlier result/);
     const verified = await runStowage(t, ['store', 'verify', '-s', reuse.store]);
     assert.equal(verified.code, 0, verified.stderr);
-    assert.match(verified.stdout, /1 finished data images, of which 1 changed since/);
+    assert.match(verified.stdout, /1 finished data image, of which 1 changed since/);
   }
   const other = board('other');
   const made = await reuse.build(t, [...inputs, '-o', other]);
@@ -178,7 +178,7 @@ test('it outlives its output, and prune takes it then', async (t) => {
   assert.equal(copied.code, 0, copied.stderr);
   assert.match(copied.stderr, COPIED);
   const gone = await runStowage(t, [...prune, ...keep]);
-  assert.match(gone.stdout, /and 1 finished data images, removed/);
+  assert.match(gone.stdout, /and 1 finished data image, removed/);
   assert.deepEqual(readdirSync(built), []);
 });
 

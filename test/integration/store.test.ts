@@ -157,14 +157,14 @@ test('ls, prune, export and import, from a registry to a machine without network
 
   const prune = ['store', 'prune', '-s', store, '--keep', first.pins];
   const spared = await succeed(runStowage(t, prune));
-  assert.match(spared.stdout, /0 images, 0 files and 0 blobs removed, 0 B; 1 images stay/);
+  assert.match(spared.stdout, /0 images, 0 files and 0 blobs removed, 0 B; 1 image kept/);
   // As if nobody had used anything for forty days.
   const then = Date.now() / 1000 - 40 * 86_400;
   for (const name of readdirSync(join(store, 'verified', 'blobs')))
     await utimes(join(store, 'verified', 'blobs', name), then, then);
   const said = await succeed(runStowage(t, [...prune, '--older-than', '30d', '-n']));
   assert.match(said.stdout, /home\/two:1@sha256:[0-9a-f]{64}, last used 20/);
-  assert.match(said.stdout, /1 images, 0 files and 3 blobs would be removed, 8\.0 MB/);
+  assert.match(said.stdout, /1 image, 0 files and 3 blobs would be removed, 8\.0 MB/);
   assert.ok(existsSync(blobPath(store, two.descriptor.digest)));
   await succeed(runStowage(t, [...prune, '--older-than', '30d']));
   assert.ok(!existsSync(blobPath(store, two.descriptor.digest)));

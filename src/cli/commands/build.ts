@@ -37,6 +37,7 @@ import {
 } from '../options.ts';
 import { partitionOptions, withPartition } from '../partition-options.ts';
 import { pinnedTarget } from '../target.ts';
+import { countOf } from '../../report/count-of.ts';
 
 export const buildCommand = defineCommand({
   name: 'build',
@@ -131,7 +132,7 @@ export const buildCommand = defineCommand({
       const size = exported.value;
       const does = dryRun ? 'would be written' : size === undefined ? 'written' : formatBytes(size);
       return ok({
-        text: `${args.output}: ${does}, ${images} images\n`,
+        text: `${args.output}: ${does}, ${countOf(images, 'image')}\n`,
         json: { output, images, built: !dryRun, how: 'scratch', size },
       });
     }
@@ -188,17 +189,17 @@ export const buildCommand = defineCommand({
     const why = describeBuildPlan(plan);
     if (how === 'nothing')
       return ok({
-        text: `${args.output}: ${why}: ${images} images\n`,
+        text: `${args.output}: ${why}: ${countOf(images, 'image')}\n`,
         json: { output, images, built: false, how, size },
       });
     if (size === undefined)
       return ok({
-        text: `${args.output}: would be built from ${images} images: ${why}\n`,
+        text: `${args.output}: would be built from ${countOf(images, 'image')}: ${why}\n`,
         json: { output, images, built: false, how, why },
       });
     surroundings.report({ type: 'built', output, size, images, elapsed });
     return ok({
-      text: `${args.output}: ${formatBytes(size)}, ${images} images\n`,
+      text: `${args.output}: ${formatBytes(size)}, ${countOf(images, 'image')}\n`,
       json: { output, images, built: true, how, size },
     });
   },

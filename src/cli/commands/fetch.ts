@@ -28,6 +28,7 @@ import { repinTarget } from '../repin.ts';
 import { networkAccess, resolveTarget } from '../resolve-target.ts';
 import type { PinnedTarget, TargetArguments } from '../target.ts';
 import { pinnedTarget } from '../target.ts';
+import { countOf } from '../../report/count-of.ts';
 
 export const fetchCommand = defineCommand({
   name: 'fetch',
@@ -101,7 +102,7 @@ export const fetchCommand = defineCommand({
     const { images, files, downloaded } = fetched.value;
     const { moved } = target.value;
     return ok({
-      text: `${moved?.text ?? ''}${args.store}: ${images} images and ${files} files${withDind(args.loader)}${moved?.note ?? ''}, ${formatBytes(downloaded)} downloaded\n`,
+      text: `${moved?.text ?? ''}${args.store}: ${countOf(images, 'image')} and ${countOf(files, 'file')}${withDind(args.loader)}${moved?.note ?? ''}, ${formatBytes(downloaded)} downloaded\n`,
       json: { ...fetched.value, ...(moved === undefined ? {} : { moved: moved.changes }) },
     });
   },
@@ -184,7 +185,7 @@ function describeUnpinned(
 
 function describePlan(plan: FetchPlan, store: string, loader: string): Outcome {
   const { images, files, missingImages, missingFiles, bytes } = plan;
-  const all = `${images} images and ${files} files${withDind(loader)}`;
+  const all = `${countOf(images, 'image')} and ${countOf(files, 'file')}${withDind(loader)}`;
   const text =
     plan.first === undefined
       ? `${store}: all of ${all} are there, nothing would be downloaded\n`

@@ -11,6 +11,7 @@ import { pinsOption, storeOption, targetOptions } from '../options.ts';
 import { readAllPins, selectionOf, targetsOf } from '../pinned-content.ts';
 import type { TargetArguments } from '../target.ts';
 import { parseChoice } from '../target.ts';
+import { countOf } from '../../report/count-of.ts';
 
 export const storeExportCommand = defineCommand({
   name: 'export',
@@ -50,7 +51,7 @@ export const storeExportCommand = defineCommand({
     if (!exported.ok) return exported;
     const { images, files: count, bytes } = exported.value;
     return ok({
-      text: `${args.output}: ${images.length} images and ${count} files${dryRun ? ' would be written' : ''}, ${formatBytes(bytes)}\n`,
+      text: `${args.output}: ${countOf(images.length, 'image')} and ${countOf(count, 'file')}${dryRun ? ' would be written' : ''}, ${formatBytes(bytes)}\n`,
       json: { output: args.output, written: !dryRun, ...exported.value },
     });
   },

@@ -13,6 +13,7 @@ import type { Outcome } from '../command.ts';
 import { defineCommand } from '../command.ts';
 import { pinsOption, storeOption } from '../options.ts';
 import { knownImages, readAllPins, targetsOf } from '../pinned-content.ts';
+import { countOf } from '../../report/count-of.ts';
 
 export const storeImportCommand = defineCommand({
   name: 'import',
@@ -49,7 +50,7 @@ export const storeImportCommand = defineCommand({
     const what =
       contents === 0
         ? `all of ${images.length} images and their files are there already`
-        : `${images.length} images, ${contents} blobs and files that it did not have${dryRun ? ' would be taken' : ''}, ${formatBytes(bytes)}`;
+        : `${countOf(images.length, 'image')}, ${countOf(contents, 'blob')} and files that it did not have${dryRun ? ' would be taken' : ''}, ${formatBytes(bytes)}`;
     return ok({
       text: `${args.store}: ${what}\n`,
       json: { store: args.store, from, ...imported.value },

@@ -9,6 +9,7 @@ import { blobsNeeded, takeInventory } from '../../store/inventory.ts';
 import { openExistingStore } from '../../store/store.ts';
 import { defineCommand } from '../command.ts';
 import { storeOption } from '../options.ts';
+import { countOf } from '../../report/count-of.ts';
 
 export const storeLsCommand = defineCommand({
   name: 'ls',
@@ -39,7 +40,7 @@ export const storeLsCommand = defineCommand({
       formatDay(file.lastUse),
     ]);
     const finishedTable = finished.map((image) => [
-      `${image.target}, ${image.images} images${image.changed ? ' (changed)' : ''}`,
+      `${image.target}, ${countOf(image.images, 'image')}${image.changed ? ' (changed)' : ''}`,
       `built/${shorten(image.fingerprint).slice('sha256:'.length)}…`,
       '',
       formatBytes(image.size),
@@ -52,7 +53,7 @@ export const storeLsCommand = defineCommand({
         ? ''
         : `, of which ${formatBytes(sums.unreferencedBytes)} belong to no image`;
     return ok({
-      text: `${formatTable([header, ...imageTable, ...fileTable, ...finishedTable], [3, 4])}${sums.images} images and ${sums.files} files; ${sums.blobs} blobs, ${formatBytes(sums.bytes)} in all${unreferenced}\n`,
+      text: `${formatTable([header, ...imageTable, ...fileTable, ...finishedTable], [3, 4])}${countOf(sums.images, 'image')} and ${countOf(sums.files, 'file')}; ${countOf(sums.blobs, 'blob')}, ${formatBytes(sums.bytes)} in all${unreferenced}\n`,
       json: { store: args.store, ...listing },
     });
   },

@@ -6,6 +6,7 @@ import { openExistingStore } from '../../store/store.ts';
 import { defineCommand } from '../command.ts';
 import { storeOption } from '../options.ts';
 import { digestsOf, readAllPins, targetsOf } from '../pinned-content.ts';
+import { countOf } from '../../report/count-of.ts';
 
 /** What a running fetch or build uses is younger than that, with room to spare. */
 const DEFAULT_AGE = '1d';
@@ -54,11 +55,11 @@ export const storePruneCommand = defineCommand({
       ({ name, manifest, lastUse }) =>
         `  ${name}@${manifest}, last used ${new Date(lastUse).toISOString().slice(0, 10)}\n`,
     );
-    const built = finished.length === 0 ? '' : `, and ${finished.length} finished data images,`;
-    const rest =
-      spared.length === 0 ? '' : `; ${spared.length} images stay, as they were used since`;
+    const built =
+      finished.length === 0 ? '' : `, and ${countOf(finished.length, 'finished data image')},`;
+    const rest = spared.length === 0 ? '' : `; ${countOf(spared.length, 'image')} kept, used since`;
     return ok({
-      text: `${lines.join('')}${args.store}: ${images.length} images, ${files.length} files and ${blobs.length} blobs${built} ${will}, ${formatBytes(bytes)}${rest}\n`,
+      text: `${lines.join('')}${args.store}: ${countOf(images.length, 'image')}, ${countOf(files.length, 'file')} and ${countOf(blobs.length, 'blob')}${built} ${will}, ${formatBytes(bytes)}${rest}\n`,
       json: {
         store: args.store,
         removed: !dryRun,

@@ -7,6 +7,7 @@ import { verifyStore } from '../../store/verify-store.ts';
 import type { Outcome } from '../command.ts';
 import { defineCommand } from '../command.ts';
 import { storeOption } from '../options.ts';
+import { countOf } from '../../report/count-of.ts';
 
 export const storeVerifyCommand = defineCommand({
   name: 'verify',
@@ -37,8 +38,8 @@ function outcomeOf(store: string, verified: StoreVerified): Result<Outcome> {
   const built =
     finished === 0
       ? ''
-      : `; ${finished} finished data images, of which ${changed} changed since, and are not used`;
-  const counts = `${images} images, ${blobs} blobs and ${files} files, ${formatBytes(bytes)}${built}`;
+      : `; ${countOf(finished, 'finished data image')}, of which ${changed} changed since, and are not used`;
+  const counts = `${countOf(images, 'image')}, ${countOf(blobs, 'blob')} and ${countOf(files, 'file')}, ${formatBytes(bytes)}${built}`;
   const text =
     findings.length === 0
       ? `${store}: ok: ${counts}\n`

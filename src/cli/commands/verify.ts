@@ -20,6 +20,7 @@ import { pinsOption, targetOptions } from '../options.ts';
 import { placeOptions, readDataRoot, readPlace } from '../place-options.ts';
 import type { TargetArguments } from '../target.ts';
 import { parseChoice } from '../target.ts';
+import { countOf } from '../../report/count-of.ts';
 
 export const verifyCommand = defineCommand({
   name: 'verify',
@@ -119,12 +120,12 @@ function summary(
 ): Result<Outcome> {
   if (!verified.ok) return verified;
   const { images, blobs, bytes, snapshots, files, unpackedFiles, news } = verified.value;
-  const inside = unpackedFiles === 0 ? '' : ` with ${unpackedFiles} files`;
-  const extra = what === 'whole' ? '' : ` and ${files} files`;
+  const inside = unpackedFiles === 0 ? '' : ` with ${countOf(unpackedFiles, 'file')}`;
+  const extra = what === 'whole' ? '' : ` and ${countOf(files, 'file')}`;
   const more =
     news.length === 0 ? '' : `new since it was built:\n${news.map((one) => `  ${one}\n`).join('')}`;
   return ok({
-    text: `${image}: ok: ${images} images, ${blobs} blobs (${formatBytes(bytes)}), ${snapshots} snapshots${inside}${extra} are ${what}\n${more}`,
+    text: `${image}: ok: ${countOf(images, 'image')}, ${countOf(blobs, 'blob')} (${formatBytes(bytes)}), ${countOf(snapshots, 'snapshot')}${inside}${extra} are ${what}\n${more}`,
     json: { image, verified: what, ...verified.value },
   });
 }

@@ -90,7 +90,7 @@ test('a disk without its partition, and a place that is none, are wrong options'
     }
     const right = await say(t, ['verify', disk, '--self', '--partition', 'data']);
     assert.equal(right.code, 0, right.stderr);
-    assert.match(right.stdout, /: ok: 1 images, /);
+    assert.match(right.stdout, /: ok: 1 image, /);
     const rooted = await say(t, ['inspect', image, '--data-root', '/docker/']);
     assert.match(rooted.stdout, /store containerd in docker,/);
   } finally {
