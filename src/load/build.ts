@@ -14,6 +14,7 @@ import {
   canPublishFrom,
   lockFinished,
   noteFinishedUse,
+  dropOldFinished,
   publishFinished,
   removeFinished,
 } from '../store/finished.ts';
@@ -105,12 +106,29 @@ export async function build(
       return placed.ok ? ok({ plan: planOf(decision), size: last.document.size }) : placed;
     }
     const reaped = loader.reap(work, context);
-    const run = { request, options, loader, context, fingerprint, lock: lock.value, reaped };
+    let dropping: Promise<void> | undefined;
+    const dropOld = (): void => {
+      if (!publish) return;
+      dropping ??= dropOldFinished(request.store);
+      // A bug in it is heard of below.
+      dropping.catch(() => undefined);
+    };
+    const run = {
+      request,
+      options,
+      loader,
+      context,
+      fingerprint,
+      lock: lock.value,
+      reaped,
+      dropOld,
+    };
     const building = buildLocked(run, decision, publish, work);
     // The locks are for both: neither is left to itself when the other ends in a bug.
     const [built, leftovers] = await Promise.allSettled([building, reaped]);
     if (built.status === 'rejected') throw built.reason;
     if (leftovers.status === 'rejected') throw leftovers.reason;
+    await dropping;
     if (built.value.ok && !leftovers.value.ok)
       context.report({
         type: 'undo-failed',
@@ -136,6 +154,8 @@ interface Run {
   readonly lock: Lock;
   /** To be waited for by who starts an engine, or finds something where he wants to work. */
   readonly reaped: Promise<Result<void>>;
+  /** Makes room in the store, as far as that is anybody's to do, for what is built: while the disk has little to do. */
+  readonly dropOld: () => void;
 }
 
 async function checkInputs(
@@ -269,7 +289,7 @@ async function takeWay(
     case 'update': {
       const { last, changes } = decision;
       const { output } = run.options;
-      const update = { original: output, changes, ready: run.reaped };
+      const update = { original: output, changes, ready: run.reaped, onCopied: run.dropOld };
       const updated = await updateImage(request, work, update, loader, context);
       if (!updated.ok) return updated;
       if (await isStill(output, last.image)) return ok({ tools: last.document.tools });
@@ -277,7 +297,9 @@ async function takeWay(
     }
     case 'scratch': {
       const reaped = await run.reaped;
-      return reaped.ok ? loader.fill(request, work, context) : reaped;
+      if (!reaped.ok) return reaped;
+      run.dropOld();
+      return loader.fill(request, work, context);
     }
   }
 }

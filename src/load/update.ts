@@ -15,6 +15,8 @@ export interface Update {
   readonly changes: Changes;
   /** What has to be done before an engine starts; where it fails, so does the update. */
   readonly ready?: Promise<Result<void>>;
+  /** Called once the disk has less to do. */
+  readonly onCopied?: () => void;
 }
 
 /**
@@ -24,7 +26,7 @@ export interface Update {
 export async function updateImage(
   request: BuildRequest,
   work: WorkFiles,
-  { original, changes, ready = Promise.resolve(ok()) }: Update,
+  { original, changes, ready = Promise.resolve(ok()), onCopied }: Update,
   loader: Loader,
   context: Context,
 ): Promise<Result<void>> {
@@ -44,6 +46,7 @@ export async function updateImage(
     const [copied, isReady] = await Promise.all([copyImage(original, work.image, signal), ready]);
     if (!copied.ok) return copied;
     synced = copied.value.synced;
+    onCopied?.();
     if (!isReady.ok) return isReady;
     if (request.wanted.partition.size !== 'auto') return ok();
     const bytes = roomFor(request, part);

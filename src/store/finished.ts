@@ -164,7 +164,6 @@ export async function publishFinished(
     await rename(target, join(staging.value.directory, 'before')).catch(() => undefined);
     await rename(directory, target);
     await syncDirectory(join(store.directory, 'built'));
-    await dropOldest(store);
     return true;
   } catch (error) {
     // Not a system's error: a bug.
@@ -195,10 +194,13 @@ export function ownBytes({ found }: FinishedImage): number {
   return found.nlink > 1n ? 0 : Number(found.blocks) * 512;
 }
 
-/** What builds replace would pile up otherwise, a whole partition each time. */
-async function dropOldest(store: Store): Promise<void> {
+/**
+ * Makes room for one more of those that no output shares: what builds replace would pile up otherwise, a whole
+ * partition each time. A disk takes a while to forget so much, so builds do it on their way.
+ */
+export async function dropOldFinished(store: Store): Promise<void> {
   const own = (await listFinished(store)).filter((image) => image.found.nlink === 1n);
-  const oldest = own.sort((a, b) => b.lastUse - a.lastUse).slice(KEPT);
+  const oldest = own.sort((a, b) => b.lastUse - a.lastUse).slice(KEPT - 1);
   for (const { fingerprint } of oldest) await removeFinished(store, fingerprint);
 }
 

@@ -83,8 +83,7 @@ export class DindLoader implements Loader {
     if (!expected.ok) return expected;
     const undo = new Undo(context.report);
     try {
-      const images = Object.keys(changes.load).length;
-      const options = this.#engineOptions(request, expected.value, images, context);
+      const options = this.#engineOptions(request, expected.value, context);
       const changed = await inEngine(options, request, work, undo, context, {
         prepare,
         run: async (engine, watched) => {
@@ -140,8 +139,7 @@ export class DindLoader implements Loader {
     };
 
     const { images } = request.pins;
-    const count = Object.keys(images).length;
-    const options = this.#engineOptions(request, expected, count, context);
+    const options = this.#engineOptions(request, expected, context);
     const version = await inEngine(options, request, work, undo, context, {
       prepare: () => {
         step('make file system');
@@ -165,15 +163,10 @@ export class DindLoader implements Loader {
     return ok({ tools: { dockerd: version.value } });
   }
 
-  #engineOptions(
-    request: BuildRequest,
-    expected: ExpectedEngine,
-    images: number,
-    context: Context,
-  ): EngineOptions {
+  #engineOptions(request: BuildRequest, expected: ExpectedEngine, context: Context): EngineOptions {
     const { privileged, builderPlatform } = this.#options;
     return {
-      ...{ outer: this.#outer, privileged, expected, images },
+      ...{ outer: this.#outer, privileged, expected },
       loadImage: () => loadDindImage(this.#outer, request, builderPlatform, context),
     };
   }

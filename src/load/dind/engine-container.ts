@@ -52,8 +52,6 @@ export interface EngineContainerOptions {
   /** What it is to keep images in, and what it should turn out to be. */
   readonly expected: ExpectedEngine;
   readonly label: string;
-  /** How many will be loaded. */
-  readonly images: number;
   /** Gives the container every right, for hosts whose engine allows no less. */
   readonly privileged: boolean;
 }
@@ -241,9 +239,8 @@ function runArguments(name: string, options: EngineContainerOptions): string[] {
     '--tmpfs=/tmp',
     // Docker before 23 writes a key of its own there.
     '--tmpfs=/etc/docker',
-    // With several images at once, unpacking in the daemon beats a second process for each layer; one image alone
-    // keeps no more than one processor busy.
-    ...(options.images > 1 ? ['--env=CONTAINERD_DISABLE_PIGZ=1'] : []),
+    // On two cores unpacking in the daemon beats a second process for each layer.
+    '--env=CONTAINERD_DISABLE_PIGZ=1',
     // Collecting Go's garbage less often saves an eighth of the processor time, and costs some ten megabytes.
     '--env=GOGC=400',
     '--entrypoint=/bin/sh',

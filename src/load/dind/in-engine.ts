@@ -18,8 +18,6 @@ export interface EngineOptions {
   readonly loadImage: () => Promise<Result<string>>;
   readonly privileged: boolean;
   readonly expected: ExpectedEngine;
-  /** How many images will be loaded. */
-  readonly images: number;
 }
 
 /** What is done with an engine. */
@@ -63,7 +61,6 @@ export async function inEngine(
       label: formatLabel(files.directory),
       privileged: options.privileged,
       expected: options.expected,
-      images: options.images,
     };
     return EngineContainer.start(options.outer, container, undo, context);
   };
