@@ -113,8 +113,8 @@ test('every option reaches the commands that it is for', async (t) => {
       command: 'build',
       args: [
         ...target,
-        ...['--engine-store', 'containerd', '--containerd', 'own', '--no-unpack'],
         ...['--engine', 'podman', '--privileged'],
+        ...['--engine-store', 'containerd', '--containerd', 'own', '--no-unpack'],
         ...['--label', "it's-data", '--size', 'auto', '--headroom', '12.5%'],
         ...['--features=6.1,-orphan_file', '--uuid', '5f0c4a1e-9a3b-4c5d-8e6f-0123456789ab'],
         ...['--data-root', 'var/lib/docker'],
@@ -187,22 +187,75 @@ test('an emptied store option means the download directory', async (t) => {
   assert.ok(existsSync(join(board.downloads, 'stowage-store')));
 });
 
-for (const [code, hint] of [
-  [2, true],
-  [3, true],
-  [1, false],
-  [6, false],
+/** [the options, what stowage ended with, what is then said beside its own message] by the step that failed. */
+const DATA = 'BR2_PACKAGE_STOWAGE_DATA';
+const FROZEN = [`${DATA}_PINS="$(BR2_EXTERNAL_STOWAGE_PATH)/p.json"`, `${DATA}_FROZEN=y`];
+const FETCH_HINTS: readonly (readonly [readonly string[], number, RegExp | undefined])[] = [
+  [[], 1, undefined],
+  [[], 2, /such as --set, is here BR2_PACKAGE_STOWAGE_DATA_SET: docs/u],
+  [FROZEN, 2, /DATA_FROZEN is set: make stowage-pin UPDATE=<name> moves one image/u],
+  [[], 3, undefined],
+  [[], 4, /DATA_MIRRORS names registries .*DATA_SET gives them another address, as in versions=/u],
+  [[], 5, /DATA_AUTHFILE names credentials, BR2_PACKAGE_STOWAGE_DATA_PLATFORM what/u],
+  [[], 6, /make stowage-doctor .*BR2_PACKAGE_HOST_STOWAGE_SKOPEO/u],
+  [[], 7, /downloads go to BR2_PACKAGE_STOWAGE_DATA_STORE/u],
+];
+const BUILD_HINTS: typeof FETCH_HINTS = [
+  [[], 1, undefined],
+  [[], 2, /: make stowage-data-dirclean stowage-data-source$/mu],
+  [
+    FROZEN,
+    2,
+    /make stowage-data-dirclean stowage-data-source; BR2_\w+_FROZEN is set: make stowage-pin/u,
+  ],
+  [[], 3, /: make stowage-data-dirclean stowage-data-source$/mu],
+  [[], 6, /make stowage-doctor .*BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT/u],
+  [[`${DATA}_SIZE="20M"`], 7, /DATA_SIZE gives the partition another size than 20M, unless/u],
+  [[], 7, /DATA_SIZE gives the partition another size than the bundles' own, unless/u],
+];
+
+for (const [goal, hints] of [
+  ['stowage-data-source', FETCH_HINTS],
+  ['stowage-data', BUILD_HINTS],
 ] as const)
-  test(`a build that ends with ${code} ${hint ? 'says' : 'does not say'} how to fetch again`, async (t) => {
-    const board = await tree(t, BOARD);
-    await made(board, 'stowage-data-source');
-    const failed = await board.make(['stowage-data'], { STAND_IN_EXIT: String(code) });
-    assert.equal(failed.code, 2);
-    assert.match(failed.stderr, new RegExp(`Error ${code}\\b`, 'u'));
-    const fetchAgain = /make stowage-data-dirclean stowage-data-source/u;
-    assert.equal(fetchAgain.test(failed.stderr), hint, failed.stderr);
-    assert.ok(!existsSync(join(board.out, 'images/data.ext4')));
-  });
+  for (const [lines, code, said] of hints)
+    test(`${goal} that ends with ${code}${lines.length > 0 ? ` with ${lines.join(' ')}` : ''} says in one line what to do here`, async (t) => {
+      const board = await tree(t, [...BOARD, ...lines]);
+      if (lines === FROZEN) placed(join(board.external, 'p.json'));
+      if (goal === 'stowage-data') await made(board, 'stowage-data-source');
+      const failed = await board.make([goal], { STAND_IN_EXIT: String(code) });
+      assert.equal(failed.code, 2);
+      assert.match(failed.stderr, new RegExp(`Error ${code}\\b`, 'u'));
+      const ours = failed.stderr.split('\n').filter((line) => line.startsWith('stowage-data: '));
+      assert.equal(ours.length, said === undefined ? 0 : 1, failed.stderr);
+      if (said !== undefined) assert.match(ours[0] ?? '', said);
+      assert.doesNotMatch(failed.stdout, /BR2_DL_DIR=|case \$/u, 'and the recipe is not printed');
+      assert.ok(!existsSync(join(board.out, 'images/data.ext4')));
+    });
+
+test('a changed option takes effect, in the steps that it is for', async (t) => {
+  const board = await tree(t, BOARD);
+  const commands = (): string[] => board.calls().map(({ command }) => command);
+  await made(board, 'stowage-data');
+  const config = readFileSync(join(board.out, '.config'), 'utf8');
+  for (const [line, expected] of [
+    [`${DATA}_SIZE="20M"`, ['build']],
+    [`${DATA}_SIZE="20M"`, []],
+    [`${DATA}_UNPACK_DEVICE=y`, ['build']],
+    [`${DATA}_MACHINE="odroid-n2"`, ['fetch', 'build']],
+    [`${DATA}_LOADER_DIRECT=y`, ['fetch', 'build']],
+    [`${DATA}_STORE="$(BR2_EXTERNAL_STOWAGE_PATH)/store"`, ['fetch', 'build']],
+    ['', ['fetch', 'build']],
+    [`${DATA}_MIRRORS="mirror.example/ghcr"`, []],
+    [`${DATA}_JOBS=3`, []],
+    [`${DATA}_DIND_PRIVILEGED=y`, []],
+  ] as const) {
+    const before = commands().length;
+    writeFileSync(join(board.out, '.config'), `${config}${line}\n`);
+    await made(board, 'stowage-data');
+    assert.deepEqual(commands().slice(before), expected, line);
+  }
+});
 
 test('downloads are made with the umask that Buildroot was called with', async (t) => {
   const board = await tree(t, BOARD);

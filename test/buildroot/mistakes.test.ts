@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseHeadroom, parseSize } from '../../src/model/bundle-size.ts';
 import { parseFeatures } from '../../src/model/ext4-features.ts';
+import { parsePlatform } from '../../src/model/platform.ts';
 import { parseUuid } from '../../src/model/uuid.ts';
 import { run } from '../rig/process.ts';
 import { ROOT } from './external-tree.ts';
@@ -18,6 +19,11 @@ const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
   [[`${DATA}_BUNDLES="/nowhere/a.yaml"`], /DATA_BUNDLES: \/nowhere\/a\.yaml is not a file/u],
   [[`${DATA}_PLATFORM=""`], /DATA_PLATFORM is empty: name one, such as linux\/arm64/u],
   [[`${DATA}_PLATFORM="linux arm64"`], /DATA_PLATFORM has "linux arm64", which is not a platform/u],
+  [
+    [`${DATA}_PLATFORM="linux/amr64"`],
+    /DATA_PLATFORM has "linux\/amr64", which is not a platform/u,
+  ],
+  [[`${DATA}_SET="=b"`], /DATA_SET has "=b", which is not name=value/u],
   [[`${DATA}_SET="a=b c"`], /DATA_SET has "c", which is not name=value/u],
   [[`${DATA}_MIRRORS="mirror"`], /DATA_MIRRORS has "mirror", which is not host\/path, the host/u],
   [[`${DATA}_INSECURE="a.lan/b"`], /DATA_INSECURE has "a\.lan\/b", which is not host:port/u],
@@ -53,6 +59,18 @@ const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
     /DATA_FROZEN is set, and \/p\.json of BR2_PACKAGE_STOWAGE_DATA_PINS is not there: make stowage-pin writes it/u,
   ],
   [
+    [`${DATA}_FROZEN=y`],
+    /DATA_FROZEN is set, and BR2_PACKAGE_STOWAGE_DATA_PINS is empty: name the/u,
+  ],
+  [
+    [`${DATA}_ENGINE_STORE_OVERLAY2=y`, `${DATA}_UNPACK_DEVICE=y`],
+    /DATA_UNPACK_DEVICE can't be with BR2_PACKAGE_STOWAGE_DATA_ENGINE_STORE_OVERLAY2/u,
+  ],
+  [
+    [`${DATA}_ENGINE_STORE_OVERLAY2=y`, `${DATA}_CONTAINERD_OWN=y`],
+    /DATA_CONTAINERD_OWN can't be with BR2_PACKAGE_STOWAGE_DATA_ENGINE_STORE_OVERLAY2/u,
+  ],
+  [
     ['BR2_PRIMARY_SITE="https://downloads.example"', 'BR2_PRIMARY_SITE_ONLY=y'],
     /BR2_PRIMARY_SITE_ONLY is set, and there is nothing to take images from: .*DATA_MIRRORS, .*DATA_STORE/u,
   ],
@@ -84,10 +102,55 @@ test('frozen without its pins lets them be pinned', async (t) => {
   );
 });
 
+/** Each name with each variant, and without. */
+const PLATFORMS = [
+  ...['386', 'amd64', 'arm', 'arm64', 'loong64', 'mips', 'mips64', 'mips64le', 'mipsle', 'ppc64'],
+  ...['ppc64le', 'riscv64', 's390x', 'aarch64', 'armv8', 'armv8a', 'armhf', 'armv7', 'armv7a'],
+  ...['armv7l', 'armv7hf', 'armv7ve', 'armv6', 'armv6l', 'armv6hf', 'armel', 'armv5', 'armv5e'],
+  ...[
+    'armv5te',
+    'armv5tel',
+    'armv5tejl',
+    'i386',
+    'i486',
+    'i586',
+    'i686',
+    'x86',
+    'x86_64',
+    'x86-64',
+  ],
+  ...['loongarch64', 'mipsel', 'mips64el', 'powerpc64', 'powerpc64le', 'ppc64el', 'powerpcle'],
+  ...['aarch64_be', 'armeb', 'amr64', 'arm32', 'i786', 'riscv32', ''],
+].flatMap((name) =>
+  [
+    '',
+    '/v1',
+    '/v5',
+    '/v6',
+    '/v7',
+    '/7',
+    '/v8',
+    '/8',
+    '/v8.0',
+    '/v8.2',
+    '/v9',
+    '/v4/v4',
+    '/',
+  ].flatMap((variant) => [
+    `${name}${variant}`,
+    `linux/${name}${variant}`,
+    `windows/${name}${variant}`,
+  ]),
+);
+
 /** What stowage takes and what it doesn't, by the end of a symbol's name: make must say the same. */
 const TEXTS: Readonly<
   Record<string, { words: readonly string[]; takes: (word: string) => boolean }>
 > = {
+  PLATFORM: {
+    words: PLATFORMS,
+    takes: (word) => parsePlatform(word).ok,
+  },
   SIZE: {
     words: ['auto', '1280M', '2G', '1.5GiB', '1342177280', '1T', '12', '1.5', 'M', '1280m', '-1G'],
     takes: (word) => parseSize(word) !== undefined,
@@ -124,8 +187,6 @@ for (const [symbol, { words, takes }] of Object.entries(TEXTS))
     const script = [...forms, 'all:', `\t@printf '%s' '$(STOWAGE_DATA_${symbol}_FORM)'`].join('\n');
     const form = await run('make', ['-s', '-f', '-', 'all'], { input: `${script}\n` });
     assert.equal(form.code, 0, form.stderr);
-    for (const word of words) {
-      const matched = await run('grep', ['-Exq', '--', form.stdout], { input: word });
-      assert.equal(matched.code === 0, takes(word), `${symbol} ${JSON.stringify(word)}`);
-    }
+    const matched = await run('grep', ['-Ex', '--', form.stdout], { input: words.join('\n') });
+    assert.deepEqual(matched.stdout.split('\n').slice(0, -1), words.filter(takes), symbol);
   });

@@ -88,17 +88,44 @@ test("stowage's exit code is the recipe's", async (t) => {
 test('a diff of nothing says what is missing', async (t) => {
   const board = await tree(t, BOARD);
   const failed = await board.make(['stowage-diff']);
-  assert.match(failed.stderr, /make stowage-diff OLD=\/path\/to\/released\.ext4/u);
+  assert.match(
+    failed.stderr,
+    /OLD is not given: make stowage-diff OLD=\/path\/to\/released\.ext4/u,
+  );
   assert.deepEqual(board.calls(), []);
 });
 
-test('where the machine lacks something the way to find out is named', async (t) => {
+test('they run without installing a package, unless that brings what they run with', async (t) => {
+  const plain = await tree(t, BOARD);
+  await made(plain, 'stowage-doctor', 'stowage-pin');
+  assert.ok(!existsSync(join(plain.out, 'build')));
+  const nodejs = [
+    'BR2_PACKAGE_HOST_NODEJS_BIN_ARCH_SUPPORTS=y',
+    'BR2_PACKAGE_HOST_STOWAGE_NODEJS=y',
+  ];
+  const board = await tree(t, [...BOARD, ...nodejs]);
+  await made(board, 'stowage-doctor', `STAND_IN_NODE=${process.execPath}`);
+  assert.ok(existsSync(join(board.out, 'per-package/host-stowage/host/bin/stowage')));
+});
+
+test('without the compiled file they say how to make it', async (t) => {
+  const board = await tree(t, BOARD, '/nonexistent');
+  const failed = await board.make(['stowage-doctor']);
+  assert.match(failed.stderr, /dist\/stowage\.mjs is missing/u);
+});
+
+test('a failure is told in the words of the configuration', async (t) => {
   const board = await tree(t, BOARD);
-  const fetching = await board.make(['stowage-data-source'], { STAND_IN_EXIT: '6' });
-  assert.match(fetching.stderr, /make stowage-doctor .*BR2_PACKAGE_HOST_STOWAGE_SKOPEO/u);
-  await made(board, 'stowage-data-source');
-  const building = await board.make(['stowage-data'], { STAND_IN_EXIT: '6' });
-  assert.match(building.stderr, /make stowage-doctor .*BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT/u);
+  await made(board, 'stowage-data');
+  for (const [goal, code, said] of [
+    ['stowage-pin', 2, /such as --set, is here BR2_PACKAGE_STOWAGE_DATA_SET/u],
+    ['stowage-pin-check', 4, /BR2_PACKAGE_STOWAGE_DATA_MIRRORS/u],
+    ['stowage-verify', 3, /make stowage-data-rebuild/u],
+  ] as const) {
+    const failed = await board.make([goal], { STAND_IN_EXIT: String(code) });
+    assert.match(failed.stderr, said);
+    assert.match(failed.stderr, new RegExp(`${goal}\\] Error ${code}\\b`, 'u'));
+  }
 });
 
 test('legal-info has the pins, the packages in the images and their licences, with no fetch of its own', async (t) => {

@@ -113,12 +113,16 @@ STOWAGE_DATA_DIND_ENGINE_OPTS = $(call STOWAGE_DATA_OPTION,--engine,$(strip $(ST
 
 STOWAGE_DATA_BUILD_OPTS = \
 	$(STOWAGE_DATA_STORE_OPTS) \
+	$(STOWAGE_DATA_DIND_ENGINE_OPTS) \
+	$(if $(BR2_PACKAGE_STOWAGE_DATA_DIND_PRIVILEGED),--privileged) \
+	$(STOWAGE_DATA_PARTITION_OPTS)
+
+# What decides about the partition beside the pins
+STOWAGE_DATA_PARTITION_OPTS = \
 	$(call STOWAGE_DATA_OPTION,--engine-store,$(strip $(STOWAGE_DATA_ENGINE_STORE))) \
 	$(call STOWAGE_DATA_OPTION,--containerd,$(strip $(STOWAGE_DATA_CONTAINERD))) \
 	$(if $(BR2_PACKAGE_STOWAGE_DATA_UNPACK_BUILDER),--unpack) \
 	$(if $(BR2_PACKAGE_STOWAGE_DATA_UNPACK_DEVICE),--no-unpack) \
-	$(STOWAGE_DATA_DIND_ENGINE_OPTS) \
-	$(if $(BR2_PACKAGE_STOWAGE_DATA_DIND_PRIVILEGED),--privileged) \
 	$(call STOWAGE_DATA_OPTION,--label,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_LABEL))) \
 	$(call STOWAGE_DATA_OPTION,--size,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SIZE))) \
 	$(call STOWAGE_DATA_OPTION,--headroom,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_HEADROOM))) \
@@ -164,21 +168,46 @@ endif
 
 STOWAGE_DATA_STOWAGE = $(EXTRA_ENV) $(HOST_DIR)/bin/stowage
 
-# $(1): what was done when stowage ended with the exit code $$code
-define STOWAGE_DATA_SAY_WHAT_TO_DO
-	case $$code in \
-	6) echo "stowage-data: make stowage-doctor tells what this machine lacks$(1)" >&2;; \
-	esac; exit $$code
-endef
+# stowage speaks of its command line. Where a call of it fails, one line says what
+# that means for a configuration, by the exit code.
+# $(1): exit codes, as case has them, $(2): what to do then
+STOWAGE_DATA_HINT = $(1)) echo "stowage-data: $(2)" >&2;;
+
+# $(1): the hints
+STOWAGE_DATA_SAY_WHAT_TO_DO = { code=$$?; case $$code in $(1) esac; exit $$code; }
+
+STOWAGE_DATA_HOW_TO_MOVE = BR2_PACKAGE_STOWAGE_DATA_FROZEN is set: make stowage-pin UPDATE=<name> moves one image$(comma) make stowage-pin all
+STOWAGE_DATA_WHOSE_OPTIONS = an option that it names$(comma) such as --set$(comma) is here BR2_PACKAGE_STOWAGE_DATA_SET: docs/buildroot.md lists them
+STOWAGE_DATA_WHOSE_NETWORK = BR2_PACKAGE_STOWAGE_DATA_MIRRORS names registries to try first; catalogs are on none: \
+	BR2_PACKAGE_STOWAGE_DATA_SET gives them another address$(comma) as in versions=https://...
+STOWAGE_DATA_WHOSE_REFUSAL = BR2_PACKAGE_STOWAGE_DATA_AUTHFILE names credentials$(comma) BR2_PACKAGE_STOWAGE_DATA_PLATFORM what the image must be for
+
+# The first that fits. Where BR2_PRIMARY_SITE_ONLY is set, that is why something was not found.
+STOWAGE_DATA_FETCH_HINTS = $(if $(BR2_PACKAGE_STOWAGE_DATA_FROZEN),$(call STOWAGE_DATA_HINT,2,$(STOWAGE_DATA_HOW_TO_MOVE))) $(STOWAGE_DATA_PIN_HINTS)
+STOWAGE_DATA_PIN_HINTS = \
+	$(call STOWAGE_DATA_HINT,2,$(STOWAGE_DATA_WHOSE_OPTIONS)) \
+	$(if $(BR2_PRIMARY_SITE_ONLY),$(call STOWAGE_DATA_HINT,3|4|5,BR2_PRIMARY_SITE_ONLY is set: $(STOWAGE_DATA_ONLY))) \
+	$(call STOWAGE_DATA_HINT,4,$(STOWAGE_DATA_WHOSE_NETWORK)) \
+	$(call STOWAGE_DATA_HINT,5,$(STOWAGE_DATA_WHOSE_REFUSAL)) \
+	$(call STOWAGE_DATA_HINT,6,make stowage-doctor tells what this machine lacks; BR2_PACKAGE_HOST_STOWAGE_SKOPEO builds a skopeo) \
+	$(call STOWAGE_DATA_HINT,7,downloads go to BR2_PACKAGE_STOWAGE_DATA_STORE)
+
+# Usage and verification errors mean that pins or store do not have what the
+# configuration asks for now; only a new download step can mend that.
+STOWAGE_DATA_BUILD_HINTS = \
+	$(call STOWAGE_DATA_HINT,2|3,to fetch what is missing: make stowage-data-dirclean stowage-data-source$(if \
+		$(BR2_PACKAGE_STOWAGE_DATA_FROZEN),; $(STOWAGE_DATA_HOW_TO_MOVE))) \
+	$(call STOWAGE_DATA_HINT,6,make stowage-doctor tells what this machine lacks$(STOWAGE_DATA_OTHER_LOADER)) \
+	$(call STOWAGE_DATA_HINT,7,BR2_PACKAGE_STOWAGE_DATA_SIZE gives the partition another size than $(or \
+		$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SIZE)),the bundles' own)$(comma) unless the disk of this machine is full)
 
 define STOWAGE_DATA_FETCH
 	@$(call MESSAGE,"Fetching container images")
 	$(Q)$(DOWNLOAD_SET_UMASK) mkdir -p $(STOWAGE_DATA_DL_DIR)
 	$(STOWAGE_DATA_TAKE_FROM_PRIMARY_SITE)
 	$(Q)$(DOWNLOAD_SET_UMASK) $(STOWAGE_DATA_STOWAGE) fetch \
-		$(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_FETCH_OPTS) || { code=$$?; \
-		$(if $(BR2_PRIMARY_SITE_ONLY),echo "stowage-data: BR2_PRIMARY_SITE_ONLY is set: $(STOWAGE_DATA_ONLY)." >&2;) \
-		$(call STOWAGE_DATA_SAY_WHAT_TO_DO,; BR2_PACKAGE_HOST_STOWAGE_SKOPEO builds a skopeo); }
+		$(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_FETCH_OPTS) \
+		|| $(call STOWAGE_DATA_SAY_WHAT_TO_DO,$(STOWAGE_DATA_FETCH_HINTS))
 endef
 
 # Buildroot itself needs no root: say so before the one step that does.
@@ -190,15 +219,24 @@ STOWAGE_DATA_PRE_BUILD_HOOKS += STOWAGE_DATA_SAY_ROOT
 STOWAGE_DATA_OTHER_LOADER = ; BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT needs neither Docker nor root
 endif
 
-# Usage and verification errors mean that pins or store do not have what the
-# configuration asks for now; only a new download step can mend that.
 define STOWAGE_DATA_BUILD_CMDS
-	$(STOWAGE_DATA_STOWAGE) build \
+	@$(call MESSAGE,"Building data.ext4 with the $(STOWAGE_DATA_LOADER) loader")
+	$(Q)$(STOWAGE_DATA_STOWAGE) build \
 		$(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_BUILD_OPTS) -o $(@D)/data.ext4 \
-		|| { code=$$?; case $$code in 2|3) \
-			echo "stowage-data: to fetch what is missing: make stowage-data-dirclean stowage-data-source" >&2;; \
-		esac; $(call STOWAGE_DATA_SAY_WHAT_TO_DO,$(STOWAGE_DATA_OTHER_LOADER)); }
+		|| $(call STOWAGE_DATA_SAY_WHAT_TO_DO,$(STOWAGE_DATA_BUILD_HINTS))
 endef
+
+# Buildroot compares the files before its configure step with those after the last
+# one, and drops the former; a step that runs again has none to compare with.
+define STOWAGE_DATA_LIST_FILES
+	@test -e $(@D)/.files-list.before || { $(call pkg_size_before,$(TARGET_DIR)); }
+	@test -e $(@D)/.files-list-staging.before || { $(call pkg_size_before,$(STAGING_DIR),-staging); }
+	@test -e $(@D)/.files-list-images.before || { $(call pkg_size_before,$(BINARIES_DIR),-images); }
+	@test -e $(@D)/.files-list-host.before || { $(call pkg_size_before,$(HOST_DIR),-host); }
+endef
+ifneq ($(value pkg_size_before),)
+STOWAGE_DATA_PRE_INSTALL_IMAGES_HOOKS += STOWAGE_DATA_LIST_FILES
+endif
 
 # Copied beside, then renamed: whoever reads the images directory never sees
 # half an image. The data image is mostly holes.
@@ -232,7 +270,11 @@ STOWAGE_DATA_HOST_FORM = (localhost|\[[0-9a-fA-F:]+\](:[0-9]+)?|[A-Za-z0-9_-]+(\
 STOWAGE_DATA_FEATURE_FORM = (default|5\.15|6\.1|6\.12|-?(64bit|dir_index|dir_nlink|ea_inode|ext_attr|extent|extra_isize|filetype|flex_bg|has_journal|huge_file|large_dir|large_file|metadata_csum|metadata_csum_seed|orphan_file|resize_inode|sparse_super|uninit_bg|verity))
 STOWAGE_DATA_NAME_FORM = (\.?[^./][^/]*|\.\.[^/]+)
 
-STOWAGE_DATA_PLATFORM_FORM = [a-z0-9_-]+(/[a-z0-9_]+(/v[0-9.]+)?)?
+STOWAGE_DATA_ARM_FORM = arm(/v?[5-8])?|(armhf|armv7(a|l|hf|ve)?)(/v7)?|armv6(l|hf)?(/v6)?|(armel|armv5(e|te|tel|tejl)?)(/v5)?
+STOWAGE_DATA_ARM64_FORM = (arm64|aarch64|armv8a?)(/(v?8(\.0)?|v[89](\.[0-9])?))?
+STOWAGE_DATA_X86_FORM = 386|i[3-6]86|x86|(amd64|x86[_-]64)(/v[1-4])?
+STOWAGE_DATA_OTHER_ARCH_FORM = loong(arch)?64|mips(64)?(le|el)?|(ppc|powerpc)64(le)?|ppc64el|riscv64|s390x
+STOWAGE_DATA_PLATFORM_FORM = (linux/)?($(STOWAGE_DATA_ARM_FORM)|$(STOWAGE_DATA_ARM64_FORM)|$(STOWAGE_DATA_X86_FORM)|$(STOWAGE_DATA_OTHER_ARCH_FORM))
 STOWAGE_DATA_SET_FORM = [^=]+=.*
 STOWAGE_DATA_MIRRORS_FORM = (https?://)?$(STOWAGE_DATA_HOST_FORM)(/[a-z0-9._-]+)*/?
 STOWAGE_DATA_INSECURE_FORM = $(STOWAGE_DATA_HOST_FORM)
@@ -293,6 +335,15 @@ $(call STOWAGE_DATA_CHECK_PATH,CERT_DIR,d,a directory that is there)
 $(call STOWAGE_DATA_CHECK_PATH,POLICY,f,a file that is there)
 $(call STOWAGE_DATA_CHECK_PATH,REGISTRIES_DIR,d,a directory that is there)
 
+# What Kconfig would leave out without a word is refused here.
+ifeq ($(BR2_PACKAGE_STOWAGE_DATA_FROZEN):$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PINS)),y:)
+$(error BR2_PACKAGE_STOWAGE_DATA_FROZEN is set, and BR2_PACKAGE_STOWAGE_DATA_PINS is empty: name the pins file that must not change)
+endif
+ifeq ($(BR2_PACKAGE_STOWAGE_DATA_ENGINE_STORE_OVERLAY2),y)
+$(foreach other,CONTAINERD_OWN UNPACK_DEVICE,$(if $(BR2_PACKAGE_STOWAGE_DATA_$(other)),\
+	$(error BR2_PACKAGE_STOWAGE_DATA_$(other) can't be with BR2_PACKAGE_STOWAGE_DATA_ENGINE_STORE_OVERLAY2)))
+endif
+
 ifneq ($(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PINS)),)
 ifeq ($(shell test -d "$$(dirname -- $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)))" && echo y),)
 $(error BR2_PACKAGE_STOWAGE_DATA_PINS: the directory of $(STOWAGE_DATA_PINS) is not there)
@@ -329,20 +380,40 @@ endef
 $(eval $(generic-package))
 
 # The images are fetched behind the download step, which is as good as empty: so
-# they are again when a bundle or the pins have changed since, and the next steps
-# leave the last result as it is, of which a build takes what has not changed.
+# they are again when a bundle, the pins or what decides about them have changed
+# since, and the next steps leave the last result as it is, of which a build takes
+# what has not changed.
 STOWAGE_DATA_TARGET_FETCH = $(STOWAGE_DATA_DIR)/.stamp_fetched
+STOWAGE_DATA_FETCH_OPTIONS = $(STOWAGE_DATA_DIR)/.options-fetch
+STOWAGE_DATA_BUILD_OPTIONS = $(STOWAGE_DATA_DIR)/.options-build
 
 stowage-data-source: $(STOWAGE_DATA_TARGET_FETCH)
-$(STOWAGE_DATA_TARGET_EXTRACT): | $(STOWAGE_DATA_TARGET_FETCH)
-$(STOWAGE_DATA_TARGET_BUILD): $(STOWAGE_DATA_TARGET_FETCH)
+$(STOWAGE_DATA_TARGET_EXTRACT): | $(STOWAGE_DATA_TARGET_FETCH) $(STOWAGE_DATA_BUILD_OPTIONS)
+$(STOWAGE_DATA_TARGET_BUILD): $(STOWAGE_DATA_TARGET_FETCH) $(STOWAGE_DATA_BUILD_OPTIONS)
 
 $(STOWAGE_DATA_TARGET_FETCH): PKG=STOWAGE_DATA
-$(STOWAGE_DATA_TARGET_FETCH): $(wildcard $(STOWAGE_DATA_BUNDLES) $(STOWAGE_DATA_PINS)) | $(STOWAGE_DATA_TARGET_SOURCE)
+$(STOWAGE_DATA_TARGET_FETCH): $(wildcard $(STOWAGE_DATA_BUNDLES) $(STOWAGE_DATA_PINS)) $(STOWAGE_DATA_FETCH_OPTIONS) | $(STOWAGE_DATA_TARGET_SOURCE)
 	$(STOWAGE_DATA_FETCH)
 	$(Q)touch $@
 
-.PHONY: stowage-data-pinned-images
+# $(1): options. Looked at every time, and written where they are others: then the
+# file is newer than the step that they are for.
+define STOWAGE_DATA_NOTE_OPTIONS
+	$(Q)mkdir -p $(@D)
+	$(Q)printf '%s\n' $(1) >$@.new
+	$(Q)if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+endef
+
+# Where images come from changes nothing about what they are.
+$(STOWAGE_DATA_FETCH_OPTIONS): stowage-data-look-at-options
+	$(call STOWAGE_DATA_NOTE_OPTIONS,$(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_STORE_OPTS) \
+		$(if $(BR2_PACKAGE_STOWAGE_DATA_FROZEN),--frozen))
+
+# Nor does what runs the dind image.
+$(STOWAGE_DATA_BUILD_OPTIONS): stowage-data-look-at-options | $(STOWAGE_DATA_TARGET_SOURCE)
+	$(call STOWAGE_DATA_NOTE_OPTIONS,$(STOWAGE_DATA_PARTITION_OPTS))
+
+.PHONY: stowage-data-look-at-options stowage-data-pinned-images
 stowage-data-pinned-images:
 	@if test -f $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)); then \
 		awk -v platform=$(call STOWAGE_DATA_WORD,$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PLATFORM))) \
@@ -367,9 +438,16 @@ STOWAGE_DATA_PHONY = \
 STOWAGE_DATA_IMAGE = $(BINARIES_DIR)/data.ext4
 STOWAGE_DATA_IMAGE_OR_PINS = $(or $(wildcard $(STOWAGE_DATA_IMAGE)),$(STOWAGE_DATA_PINS))
 
-.PHONY: $(STOWAGE_DATA_PHONY)
+# Installing a package may first download a tar. Where nothing of Buildroot's is
+# wanted to run it, the compiled program is called where it is.
+STOWAGE_DATA_RUN_WITH = $(BR2_PACKAGE_HOST_STOWAGE_NODEJS)$(BR2_PACKAGE_HOST_STOWAGE_SKOPEO)
+STOWAGE_DATA_CALL = $(if $(STOWAGE_DATA_RUN_WITH),$(STOWAGE_DATA_STOWAGE),$(EXTRA_ENV) node $(HOST_STOWAGE_COMPILED))
+
+.PHONY: $(STOWAGE_DATA_PHONY) stowage-data-can-run
 $(STOWAGE_DATA_PHONY): PKG=HOST_STOWAGE
-$(STOWAGE_DATA_PHONY): host-stowage
+$(STOWAGE_DATA_PHONY): $(if $(STOWAGE_DATA_RUN_WITH),host-stowage,stowage-data-can-run)
+stowage-data-can-run:
+	$(HOST_STOWAGE_CONFIGURE_CMDS)
 
 # Pinning asks a registry for every tag.
 define STOWAGE_DATA_REQUIRE_REGISTRY
@@ -379,33 +457,36 @@ endef
 stowage-pin:
 	$(STOWAGE_DATA_REQUIRE_REGISTRY)
 	$(Q)$(DOWNLOAD_SET_UMASK) mkdir -p $(STOWAGE_DATA_DL_DIR)
-	$(Q)$(DOWNLOAD_SET_UMASK) $(STOWAGE_DATA_STOWAGE) pin $(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_NETWORK_OPTS) \
-		$(call STOWAGE_DATA_EACH,--update,$(UPDATE))
+	$(Q)$(DOWNLOAD_SET_UMASK) $(STOWAGE_DATA_CALL) pin $(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_NETWORK_OPTS) \
+		$(call STOWAGE_DATA_EACH,--update,$(UPDATE)) \
+		|| $(call STOWAGE_DATA_SAY_WHAT_TO_DO,$(STOWAGE_DATA_PIN_HINTS))
 
 stowage-pin-check:
 	$(STOWAGE_DATA_REQUIRE_REGISTRY)
-	$(Q)$(STOWAGE_DATA_STOWAGE) pin $(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_NETWORK_OPTS) --check
+	$(Q)$(STOWAGE_DATA_CALL) pin $(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_NETWORK_OPTS) --check \
+		|| $(call STOWAGE_DATA_SAY_WHAT_TO_DO,$(STOWAGE_DATA_PIN_HINTS))
 
 stowage-verify:
 	$(Q)test -f $(STOWAGE_DATA_IMAGE) || { \
 		echo "stowage-verify: $(STOWAGE_DATA_IMAGE) is missing: make stowage-data" >&2; \
 		exit 2; \
 	}
-	$(Q)$(STOWAGE_DATA_STOWAGE) verify $(STOWAGE_DATA_IMAGE) \
-		-p $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)) $(STOWAGE_DATA_TARGET_OPTS) --log plain
+	$(Q)$(STOWAGE_DATA_CALL) verify $(STOWAGE_DATA_IMAGE) \
+		-p $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_PINS)) $(STOWAGE_DATA_TARGET_OPTS) --log plain \
+		|| $(call STOWAGE_DATA_SAY_WHAT_TO_DO,$(call STOWAGE_DATA_HINT,3,make stowage-data-rebuild makes it as it is pinned))
 
 stowage-inspect:
-	$(Q)$(STOWAGE_DATA_STOWAGE) inspect $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_IMAGE_OR_PINS)) --log plain
+	$(Q)$(STOWAGE_DATA_CALL) inspect $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_IMAGE_OR_PINS)) --log plain
 
 stowage-diff:
 	$(Q)test -n $(call STOWAGE_DATA_WORD,$(OLD)) || { \
-		echo "stowage-diff: what was is missing: make stowage-diff OLD=/path/to/released.ext4" >&2; \
+		echo "stowage-diff: OLD is not given: make stowage-diff OLD=/path/to/released.ext4" >&2; \
 		exit 2; \
 	}
-	$(Q)$(STOWAGE_DATA_STOWAGE) diff $(call STOWAGE_DATA_WORD,$(call STOWAGE_DATA_PATH,$(OLD))) \
+	$(Q)$(STOWAGE_DATA_CALL) diff $(call STOWAGE_DATA_WORD,$(call STOWAGE_DATA_PATH,$(OLD))) \
 		$(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_IMAGE_OR_PINS)) --log plain
 
 stowage-doctor:
-	$(Q)$(STOWAGE_DATA_STOWAGE) doctor --loader $(STOWAGE_DATA_LOADER) $(STOWAGE_DATA_DIND_ENGINE_OPTS) \
+	$(Q)$(STOWAGE_DATA_CALL) doctor --loader $(STOWAGE_DATA_LOADER) $(STOWAGE_DATA_DIND_ENGINE_OPTS) \
 		$(STOWAGE_DATA_STORE_OPTS) -o $(STOWAGE_DATA_DIR)/data.ext4 --log plain
 endif
