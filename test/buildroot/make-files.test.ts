@@ -210,8 +210,8 @@ const BUILD_HINTS: typeof FETCH_HINTS = [
   ],
   [[], 3, /: make stowage-data-dirclean stowage-data-source$/mu],
   [[], 6, /make stowage-doctor .*BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT/u],
-  [[`${DATA}_SIZE="20M"`], 7, /DATA_SIZE gives the partition another size than 20M, unless/u],
-  [[], 7, /DATA_SIZE gives the partition another size than the bundles' own, unless/u],
+  [[`${DATA}_SIZE="20M"`], 7, /--size is BR2_PACKAGE_STOWAGE_DATA_SIZE here; it is 20M now/u],
+  [[], 7, /DATA_SIZE here; it is left to the bundles now/u],
 ];
 
 for (const [goal, hints] of [

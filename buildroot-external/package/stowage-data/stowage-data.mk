@@ -198,8 +198,8 @@ STOWAGE_DATA_BUILD_HINTS = \
 	$(call STOWAGE_DATA_HINT,2|3,to fetch what is missing: make stowage-data-dirclean stowage-data-source$(if \
 		$(BR2_PACKAGE_STOWAGE_DATA_FROZEN),; $(STOWAGE_DATA_HOW_TO_MOVE))) \
 	$(call STOWAGE_DATA_HINT,6,make stowage-doctor tells what this machine lacks$(STOWAGE_DATA_OTHER_LOADER)) \
-	$(call STOWAGE_DATA_HINT,7,BR2_PACKAGE_STOWAGE_DATA_SIZE gives the partition another size than $(or \
-		$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SIZE)),the bundles' own)$(comma) unless the disk of this machine is full)
+	$(call STOWAGE_DATA_HINT,7,--size is BR2_PACKAGE_STOWAGE_DATA_SIZE here; it is $(or \
+		$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SIZE)),left to the bundles) now)
 
 define STOWAGE_DATA_FETCH
 	@$(call MESSAGE,"Fetching container images")
@@ -220,7 +220,7 @@ STOWAGE_DATA_OTHER_LOADER = ; BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT needs neith
 endif
 
 define STOWAGE_DATA_BUILD_CMDS
-	@$(call MESSAGE,"Building data.ext4 with the $(STOWAGE_DATA_LOADER) loader")
+	@$(call MESSAGE,"Filling data.ext4 for $(BR2_PACKAGE_STOWAGE_DATA_PLATFORM) with the $(STOWAGE_DATA_LOADER) loader")
 	$(Q)$(STOWAGE_DATA_STOWAGE) build \
 		$(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_BUILD_OPTS) -o $(@D)/data.ext4 \
 		|| $(call STOWAGE_DATA_SAY_WHAT_TO_DO,$(STOWAGE_DATA_BUILD_HINTS))
