@@ -84,10 +84,6 @@ STOWAGE_REGISTRIES_DIR[vardepvalue] = ""
 STOWAGE_INSECURE[vardepvalue] = ""
 STOWAGE_JOBS[vardepvalue] = ""
 
-STOWAGE_INPUT_ARGS = "${@stowage.options.quoted(stowage.options.inputs(d) + stowage.options.target(d) + stowage.options.engine(d))}"
-STOWAGE_INPUT_ARGS[vardepvalue] = ""
-STOWAGE_BUILD_ARGS = "${@stowage.options.quoted(stowage.options.build(d))}"
-
 STOWAGE_WHAT = "STOWAGE_PINNED STOWAGE_PLATFORM STOWAGE_MACHINE STOWAGE_SET STOWAGE_ENGINE_VERSION"
 
 B = "${WORKDIR}/build"
@@ -136,33 +132,17 @@ deltask do_deploy_source_date_epoch_setscene
 
 do_compile[depends] += "stowage-native:do_populate_sysroot"
 do_compile[cleandirs] = "${B}"
-do_compile[vardeps] += "${STOWAGE_WHAT} STOWAGE_ENGINE_STORE STOWAGE_SIZE STOWAGE_HEADROOM STOWAGE_LABEL STOWAGE_UUID STOWAGE_FEATURES STOWAGE_UNPACK"
-do_compile() {
-	# bitbake's own would be the time of a file of the metadata, which is another one in every checkout.
-	unset SOURCE_DATE_EPOCH
-	if [ -n "${STOWAGE_SOURCE_DATE_EPOCH}" ]; then
-		export SOURCE_DATE_EPOCH="${STOWAGE_SOURCE_DATE_EPOCH}"
-	fi
-	# sstate is what is shared here, and DL_DIR is do_fetch's alone to write to.
-	stowage_or_hint build ${STOWAGE_INPUT_ARGS} ${STOWAGE_BUILD_ARGS} --loader=direct --no-share -o ${B}/data.ext4
-	if ${@'true' if bb.utils.to_boolean(d.getVar('STOWAGE_SBOM')) else 'false'}; then
-		stowage_or_hint sbom ${STOWAGE_INPUT_ARGS} -o ${B}/data.spdx.json --manifest ${B}/data-images.csv
-	fi
-}
-
-stowage_or_hint() {
-	code=0
-	stowage "$@" --log=plain || code=$?
-	case $code in
-	0)
-		;;
-	2|3)
-		bbfatal "stowage $1 ended with $code. If the store lacks what is pinned: bitbake -C fetch ${PN}"
-		;;
-	*)
-		bbfatal "stowage $1 ended with $code"
-		;;
-	esac
+do_compile[vardeps] += "${STOWAGE_WHAT} STOWAGE_ENGINE_STORE STOWAGE_SIZE STOWAGE_HEADROOM STOWAGE_LABEL STOWAGE_UUID STOWAGE_FEATURES STOWAGE_UNPACK STOWAGE_SOURCE_DATE_EPOCH STOWAGE_SBOM"
+# The command lines are in the signature; how the program is called and how its failures are told is not.
+do_compile[vardepsexclude] += "stowage.program.build"
+python do_compile() {
+    made = d.getVar("B") + "/data"
+    given = stowage.options.inputs(d) + stowage.options.target(d) + stowage.options.engine(d)
+    # sstate is what is shared here, and DL_DIR is do_fetch's alone to write to.
+    build = stowage.options.build(d) + ["--loader=direct", "--no-share", "-o", made + ".ext4"]
+    stowage.program.build(d, ["build"] + given + build)
+    if bb.utils.to_boolean(d.getVar("STOWAGE_SBOM")):
+        stowage.program.build(d, ["sbom"] + given + ["-o", made + ".spdx.json", "--manifest", made + "-images.csv"])
 }
 
 do_deploy() {

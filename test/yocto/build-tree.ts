@@ -33,18 +33,20 @@ export function realTest(
 }
 
 /**
- * What can't be downloaded here. quilt-native is what every recipe's do_patch depends on, stowage-native's too, which
- * has no patch; pseudo is named by tasks that ours do not run, and looked for all the same. The pre-built C library of
- * uninative lets builds share native programs, and is not looked for.
+ * What can't be downloaded here. pseudo is named by tasks that ours do not run, and looked for all the same. The pre-built
+ * C library of uninative lets builds share native programs, and is not looked for.
  */
 const NO_INTERNET = [
   'CONNECTIVITY_CHECK_URIS = ""',
-  'ASSUME_PROVIDED += "quilt-native virtual/fakeroot-native"',
+  'ASSUME_PROVIDED += "virtual/fakeroot-native"',
   'INHERIT:remove = "uninative"',
   'BB_HASHSERVE_DB_DIR = "${SSTATE_DIR}"',
   // The server would wait a minute for the next command, and the tests' end would not find it gone.
   'BB_SERVER_TIMEOUT = "0"',
 ];
+
+/** What do_patch of other recipes than ours depends on. */
+export const NO_QUILT = 'ASSUME_PROVIDED += "quilt-native"';
 
 /** Recipes that neither ours nor `world` of a test ask for: parsing takes minutes with them. */
 export const FEW_RECIPES = 'BBMASK = "/meta/recipes-(?!core/meta/)"';

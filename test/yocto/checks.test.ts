@@ -16,6 +16,7 @@ import {
   FEW_RECIPES,
   HOST_PROGRAMS,
   LAYER,
+  NO_QUILT,
   own,
   realTest,
   sharedPlaces,
@@ -30,7 +31,7 @@ const SOAK = process.env['STOWAGE_SOAK'] === '1';
 /** Nothing of openembedded-core's recipes, which takes minutes; in a soak all of them. */
 const RECIPES = SOAK
   ? []
-  : ['BBMASK = "/meta/recipes-"', 'ASSUME_PROVIDED += "patch-replacement-native"'];
+  : ['BBMASK = "/meta/recipes-"', 'ASSUME_PROVIDED += "patch-replacement-native"', NO_QUILT];
 
 async function place(
   t: TestContext,
@@ -189,11 +190,21 @@ realTest('what is missing or wrong stops before any work, with its name', async 
     /STOWAGE_BUNDLES: other\.yaml is in none of FILESPATH/u,
     ...[here, `STOWAGE_BUNDLES${forRecipe} = "other.yaml"`],
   );
+  for (const [variable, value] of [
+    ['STOWAGE_SIZE', 'banana'],
+    ['STOWAGE_SIZE', '1280MB'],
+    ['STOWAGE_SIZE', '64'],
+    ['STOWAGE_HEADROOM', 'ten%'],
+  ] as const)
+    await refuses(
+      new RegExp(`${variable} is "${value}", and has to be`, 'u'),
+      ...[here, `${variable}${forRecipe} = "${value}"`],
+    );
   await refuses(/STOWAGE_PLATFORM is empty, as no images/u, here, 'MACHINE = "qemuppc"');
   // The machine's own Node.js and skopeo are used where the configuration allows it, and nowhere else.
   const { code, stdout } = await without.run(['bitbake', 'product-data']);
   assert.notEqual(code, 0);
-  assert.match(stdout, /There is no node: add HOSTTOOLS \+= "node"/u);
+  assert.match(stdout, /There is neither node nor skopeo: add HOSTTOOLS \+= "node skopeo"/u);
   // A layer in a fresh checkout parses.
   rmSync(join(dir, 'stowage/dist/stowage.mjs'));
   await build.bitbake('-p');
@@ -221,7 +232,9 @@ realTest('pins that are stale, and another machine', async (t, trees) => {
   writeFileSync(product.bundle, bundle.replace('product.example/hello', 'product.example/renamed'));
   const { code, stdout } = await build.run(['bitbake', 'product-data']);
   assert.notEqual(code, 0);
-  assert.match(stdout, /if the pins are stale, run `bitbake -c stowage_pin product-data`/u);
+  assert.match(stdout, /stowage fetch ended with 2: .*pins\.json is not of this bundle any more/u);
+  assert.match(stdout, /product\.example\/renamed/u);
+  assert.match(stdout, /hint: .*run `bitbake -c stowage_pin product-data`/u);
 });
 
 realTest('Node.js and skopeo from the recipes of other layers', async (t, trees) => {
@@ -235,7 +248,11 @@ realTest('Node.js and skopeo from the recipes of other layers', async (t, trees)
   program(virtualization, 'virtualization-layer', 'skopeo-native', skopeo);
   const layers = [oe, virtualization, layer, product.dir];
   // No HOSTTOOLS: these programs come through the recipes' sysroots, or not at all.
-  const build: Build = await buildDirectory(t, { ...others, layers, conf: [FEW_RECIPES] });
+  const build: Build = await buildDirectory(t, {
+    ...others,
+    layers,
+    conf: [FEW_RECIPES, NO_QUILT],
+  });
   await build.bitbake('-c', 'stowage_pin', 'product-data');
   const said = await build.bitbake('product-data');
   assert.match(said, /task do_deploy: Succeeded/u);

@@ -2,11 +2,8 @@
 """The one task that may use the network, within what bitbake's own fetchers are allowed."""
 
 import os
-import subprocess
 
-from . import inputs, options
-
-_NOBODY = "no registry may be asked (BB_NO_NETWORK, BB_FETCH_PREMIRRORONLY, BB_ALLOWED_NETWORKS)"
+from . import failures, inputs, options, program
 
 
 def fetch(d):
@@ -22,14 +19,14 @@ def fetch(d):
     words = ["fetch"] + options.inputs(d) + options.target(d) + options.engine(d)
     words += ["--loader=direct", "--frozen"]
     mirrors, files = premirrors(d)
-    where = _where(d, mirrors)
+    where, nobody = _where(d, mirrors)
     # What a directory of downloads has is taken from there first, as bitbake does.
-    if files and _run(d, words + ["--offline"], quiet=True) != 0:
+    if files and _run(d, words + ["--offline"], quiet=True)[0] != 0:
         for place in files:
             _import(d, place)
-    code = _run(d, words + where + options.access(d))
+    code, document = _run(d, words + where + options.access(d))
     if code != 0:
-        bb.fatal("stowage fetch ended with %d: %s" % (code, _hint(d, code, where)))
+        failures.end(d, "fetch", code, document, nobody)
 
 
 def pin(d):
@@ -39,21 +36,35 @@ def pin(d):
     mirrors, _ = premirrors(d)
     words = ["pin"] + options.inputs(d)[:-2] + options.target(d) + options.engine(d)
     words += ["--loader=direct"]
-    where = _where(d, mirrors)
-    if "--offline" in where:
-        bb.fatal("%s, and tags are looked up over the network alone" % _NOBODY)
-    code = _run(d, words + where + options.access(d))
+    where, nobody = _where(d, mirrors)
+    if nobody:
+        bb.fatal("%s, and tags are looked up over the network alone" % nobody)
+    code, document = _run(d, words + where + options.access(d))
     if code != 0:
-        bb.fatal("stowage pin ended with %d" % code)
-    bb.plain("%s: %s" % (d.getVar("PN"), d.getVar("STOWAGE_PINS_FILE")))
+        failures.end(d, "pin", code, document)
+    for line in _changes(d, document):
+        bb.plain(line)
+
+
+def _changes(d, document):
+    """What became of the pins, as lines: what moved, or all that is pinned where nothing was."""
+    file, target = d.getVar("STOWAGE_PINS_FILE"), document.get("target")
+    moved = document.get("moved") or []
+    if moved:
+        return ["%s: %s: %d changed" % (file, target, len(moved))] + ["  " + line for line in moved]
+    if not document.get("changed"):
+        return ["%s: %s: unchanged" % (file, target)]
+    images = (document.get("pins") or {}).get("images") or {}
+    references = ["  %s: %s" % (name, image.get("reference") or image.get("from")) for name, image in images.items()]
+    return ["%s: %s: written" % (file, target)] + references
 
 
 def _where(d, mirrors):
-    """Which of mirrors, registries and nobody may be asked."""
+    """Which of mirrors and registries may be asked, as options; and why nobody may, or None."""
     import bb
 
     if bb.utils.to_boolean(d.getVar("BB_NO_NETWORK")):
-        return ["--offline"]
+        return ["--offline"], 'no registry may be asked, as BB_NO_NETWORK = "%s"' % d.getVar("BB_NO_NETWORK")
     allowed = [mirror for mirror in mirrors if _trusted(d, mirror)]
     for mirror in mirrors:
         if mirror not in allowed:
@@ -65,8 +76,12 @@ def _where(d, mirrors):
     for host in refused:
         bb.note("stowage: %s is not in BB_ALLOWED_NETWORKS" % host)
     if not only and not refused:
-        return words
-    return words + ["--mirror-only"] if words else ["--offline"]
+        return words, None
+    if words:
+        return words + ["--mirror-only"], None
+    causes = ['BB_FETCH_PREMIRRORONLY = "%s" and no mirror is set' % d.getVar("BB_FETCH_PREMIRRORONLY")] if only else []
+    causes += ["BB_ALLOWED_NETWORKS lacks %s" % " ".join(refused)] if refused else []
+    return ["--offline"], "no registry may be asked, as " + ", and ".join(causes)
 
 
 def _trusted(d, host):
@@ -151,7 +166,7 @@ def _import(d, place):
         archive = os.path.join(work, "stowage-premirror.tar")
         bb.utils.mkdirhier(work)
         words = ["store", "export", "-s", stores[0], "-o", archive, "-p", d.getVar("STOWAGE_PINS_FILE")]
-        if _run(d, words + options.target(d)) != 0:
+        if _run(d, words + options.target(d))[0] != 0:
             return
     bb.utils.mkdirhier(store)
     _run(d, ["store", "import", "-s", store, archive])
@@ -164,26 +179,7 @@ def _is_store(path):
 
 
 def _run(d, words, quiet=False):
-    import bb
     import bb.fetch2
 
-    program = bb.utils.which(d.getVar("PATH"), "stowage", executable=True)
-    if not program:
-        bb.fatal("stowage is not in the recipe's sysroot: do_fetch depends on stowage-native for it")
     # Proxies, certificates, HOME with its credentials: what every fetcher of bitbake gets, and no more.
-    environment = bb.fetch2.get_fetcher_environment(d)
-    environment["PATH"] = d.getVar("PATH")
-    command = [program] + words + ["--log=plain"]
-    bb.note(options.quoted(command))
-    output = subprocess.DEVNULL if quiet else None
-    return subprocess.run(command, env=environment, stdout=output, stderr=output).returncode
-
-
-def _hint(d, code, where):
-    if "--offline" in where:
-        return "%s, and %s lacks some" % (_NOBODY, d.getVar("STOWAGE_STORE"))
-    if code == 2:
-        return "if the pins are stale, run `bitbake -c stowage_pin %s` and commit them" % d.getVar("PN")
-    if code == 6:
-        return "skopeo is needed: HOSTTOOLS += \"skopeo\", or STOWAGE_SKOPEO = \"skopeo-native\" with meta-virtualization"
-    return "see the log"
+    return program.run(d, words, bb.fetch2.get_fetcher_environment(d), quiet)

@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 
+from . import sizes
+
 
 def find(d, name):
     """Where `name` is: by its own path, or as file:// in SRC_URI would find it. With every place that was looked at."""
@@ -18,7 +20,7 @@ def find(d, name):
 def note(d):
     """
     Sets STOWAGE_BUNDLE_FILES, STOWAGE_PINS_FILE and STOWAGE_PINNED when a recipe is parsed, and has it parsed again
-    when these files change. What is missing of a recipe's own input skips it, with the variable's name; missing pins
+    when these files change. What is missing or wrong of a recipe's own input skips it, with the variable's name; missing pins
     don't, or nothing could make them.
     """
     import bb
@@ -38,6 +40,9 @@ def note(d):
             "STOWAGE_PLATFORM is empty, as no images are made for TARGET_ARCH %s with TUNE_FEATURES '%s'"
             % (d.getVar("TARGET_ARCH"), d.getVar("TUNE_FEATURES"))
         )
+    problem = sizes.problem(d)
+    if problem:
+        raise bb.parse.SkipRecipe(problem)
     name = d.getVar("STOWAGE_PINS") or ""
     if not name:
         raise bb.parse.SkipRecipe("STOWAGE_PINS is empty: name the pins file")

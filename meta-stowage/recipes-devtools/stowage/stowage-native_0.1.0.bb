@@ -31,7 +31,14 @@ python () {
         raise bb.parse.SkipRecipe("%s is missing: run `make build` in stowage's own directory, or take a release archive" % compiled)
 }
 
+# There is nothing to patch, and so no need for the program that does it.
+PATCHDEPENDENCY = ""
+
+# do_fetch of a data image would be the next to stop, without skopeo.
 do_configure() {
+	if ! command -v node >/dev/null && ! command -v skopeo >/dev/null; then
+		bbfatal "There is neither node nor skopeo: add HOSTTOOLS += \"node skopeo\" to conf/local.conf for those of this machine, or set STOWAGE_NODE = \"nodejs-native\" with meta-oe and STOWAGE_SKOPEO = \"skopeo-native\" with meta-virtualization"
+	fi
 	if ! command -v node >/dev/null; then
 		bbfatal "There is no node: add HOSTTOOLS += \"node\" to conf/local.conf for the one of this machine, or set STOWAGE_NODE = \"nodejs-native\" with meta-oe"
 	fi

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The program's failures for people who use bitbake: its own message, with what is to be done in bitbake's words. The
+reasons are those of --json.
+"""
+
+import re
+
+# Of options that the program's messages name.
+_VARIABLES = {
+    "authfile": "STOWAGE_AUTHFILE",
+    "cert-dir": "STOWAGE_CERT_DIR",
+    "engine-store": "STOWAGE_ENGINE_STORE",
+    "engine-version": "STOWAGE_ENGINE_VERSION",
+    "features": "STOWAGE_FEATURES",
+    "headroom": "STOWAGE_HEADROOM",
+    "insecure": "STOWAGE_INSECURE",
+    "jobs": "STOWAGE_JOBS",
+    "label": "STOWAGE_LABEL",
+    "machine": "STOWAGE_MACHINE",
+    "mirror": "STOWAGE_MIRRORS",
+    "platform": "STOWAGE_PLATFORM",
+    "policy": "STOWAGE_POLICY",
+    "registries-dir": "STOWAGE_REGISTRIES_DIR",
+    "set": "STOWAGE_SET",
+    "size": "STOWAGE_SIZE",
+    "uuid": "STOWAGE_UUID",
+}
+
+
+def end(d, verb, code, document, nobody=None):
+    """Ends the task with one error. `nobody` says why no registry may be asked, where none may."""
+    import bb
+
+    text = "stowage %s ended with %d: " % (verb, code)
+    if document.get("message"):
+        text += _in_variables(document["message"])
+        hint = advice(d, verb, document, nobody)
+        bb.fatal(text + ("\n  hint: %s" % hint if hint else ""))
+    bb.fatal("%sit said no more than what is in %s" % (text, d.getVar("BB_LOGFILE") or "the log"))
+
+
+def advice(d, verb, document, nobody=None):
+    failure = document.get("failure") or {}
+    reason, name = failure.get("reason"), d.getVar("PN")
+    pin = "`bitbake -c stowage_pin %s`" % name
+    if reason in ("no-pins", "pins-stale"):
+        return "if the bundle is as you mean it, run %s, and review and commit what changes" % pin
+    if reason == "target-not-pinned":
+        return "pin this machine too: `MACHINE=%s bitbake -c stowage_pin %s`, and commit the file" % (
+            d.getVar("MACHINE"),
+            name,
+        )
+    if reason == "invalid-document" and failure.get("kind") == "pins":
+        return "pins are generated: bring back the file as it was committed, or delete it and run %s" % pin
+    if reason == "blob-bad":
+        if nobody:
+            return "%s: run `bitbake -c fetch %s` where it is not so, or copy a store that has it to %s" % (
+                nobody,
+                name,
+                d.getVar("STOWAGE_STORE"),
+            )
+        return "the store is not as do_fetch left it: run `bitbake -C fetch %s`" % name
+    if reason == "usage":
+        return "docs/yocto.md of stowage has the variables and what they may be"
+    if reason == "tool-missing" and failure.get("tool") == "skopeo":
+        return (
+            'HOSTTOOLS += "skopeo" in conf/local.conf for the one of this machine, or STOWAGE_SKOPEO = "skopeo-native" '
+            "with meta-virtualization"
+        )
+    if reason == "registry-refused" and failure.get("why") == "not-found" and verb == "fetch":
+        return "a pin was edited, or the registry lost what it says: bring back the file as it was committed, or run %s" % pin
+    return _in_commands(_in_variables(document.get("hint") or ""), name)
+
+
+def _in_variables(text):
+    """`--size` is STOWAGE_SIZE, `a --mirror` is STOWAGE_MIRRORS."""
+    return re.sub(r"(?<![\w-])(?:a )?--([a-z-]+)\b", lambda match: _VARIABLES.get(match[1], match[0]), text)
+
+
+def _in_commands(text, name):
+    tasks = {"pin": "-c stowage_pin", "fetch": "-C fetch"}
+    return re.sub(r"`stowage (pin|fetch)\b[^`]*`", lambda match: "`bitbake %s %s`" % (tasks[match[1]], name), text)

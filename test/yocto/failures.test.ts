@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeImage, noise } from '../rig/image.ts';
+import { push } from '../rig/publish.ts';
+import { startRegistry } from '../rig/registry.ts';
+import {
+  buildDirectory,
+  builder,
+  copyLayer,
+  FEW_RECIPES,
+  HOST_PROGRAMS,
+  own,
+  realTest,
+  sharedPlaces,
+  testDirectory,
+} from './build-tree.ts';
+import { productLayer } from './product-layer.ts';
+
+realTest('a failure is told once on the console, with what to do', async (t, real) => {
+  const registry = await startRegistry(t);
+  const layers = [{ 'etc/sample': { content: noise(1, 3_000_000) } }];
+  const published = await makeImage({ platform: 'linux/amd64', layers });
+  await push(registry, 'sample/hello-amd64:1', published);
+  const { user, trees } = await builder(t, real);
+  const dir = testDirectory(t);
+  const product = productLayer(join(dir, 'meta-product'), registry.host);
+  await own(user, product.dir);
+  const shared = sharedPlaces(dir);
+  const build = await buildDirectory(t, {
+    ...{ user, trees, dir: join(dir, 'build'), shared },
+    layers: [copyLayer(join(dir, 'stowage')), product.dir],
+    conf: [FEW_RECIPES, HOST_PROGRAMS],
+  });
+  const fails = async (task: string, ...expected: readonly RegExp[]): Promise<string> => {
+    const { code, stdout } = await build.run(['bitbake', '-c', task, 'product-data']);
+    assert.notEqual(code, 0, stdout);
+    for (const text of expected) assert.match(stdout, text);
+    assert.doesNotMatch(stdout, /Execution of|Traceback/u);
+    assert.equal(stdout.match(/^ERROR: product-data-\S+ do_\w+: stowage /gmu)?.length, 1, stdout);
+    return stdout;
+  };
+
+  const pinned = await build.bitbake('-c', 'stowage_pin', 'product-data');
+  assert.match(pinned, /pins\.json: linux\/amd64.*: written\n.*hello: .*hello-amd64:1@sha256:/u);
+  const pins = readFileSync(product.pins, 'utf8');
+  const bundle = readFileSync(product.bundle, 'utf8');
+
+  // Nothing was fetched so far.
+  build.configure('BB_NO_NETWORK = "1"');
+  await fails('fetch', /ended with 3: hello: sha256:\w+ is missing/u, /BB_NO_NETWORK = "1"/u);
+  build.configure('MACHINE = "qemuarm64"');
+  await fails(
+    'fetch',
+    /ended with 2: .*pins\.json has no pins for linux\/arm64.*; it has: linux\/amd64/u,
+    /hint: pin this machine too: `MACHINE=qemuarm64 bitbake -c stowage_pin product-data`/u,
+  );
+  await fails('stowage_pin', /stowage pin ended with 5: .*sample\/hello-arm64/u);
+  build.configure();
+
+  writeFileSync(product.bundle, `${bundle}mistake: 1\n`);
+  assert.doesNotMatch(await fails('fetch', /product\.yaml.*mistake/u), /hint:.*stowage_pin/u);
+  writeFileSync(product.bundle, bundle);
+  writeFileSync(product.pins, 'no JSON');
+  await fails('fetch', /pins\.json/u, /hint: pins are generated: bring back the file/u);
+  // What nobody ever published.
+  const [, digest = ''] = /@sha256:([0-9a-f]{64})/u.exec(pins) ?? [];
+  assert.ok(digest !== '');
+  writeFileSync(product.pins, pins.replaceAll(digest, 'a'.repeat(64)));
+  await fails('fetch', /hint: .*(?:was edited|are generated)/u);
+  writeFileSync(product.pins, pins);
+
+  await build.bitbake('-c', 'fetch', 'product-data');
+  build.configure('STOWAGE_SIZE = "2M"');
+  await fails('compile', /stowage build ended with 7: /u, /hint: give a larger STOWAGE_SIZE/u);
+  build.configure();
+  rmSync(join(shared.downloads, 'stowage-store/blobs'), { recursive: true });
+  await fails(
+    'compile',
+    /stowage build ended with 3: hello: /u,
+    /`bitbake -C fetch product-data`/u,
+  );
+});
