@@ -1,6 +1,7 @@
 import { chmodSync, copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { atEnd, type Owner } from '../rig/owner.ts';
 import { asRoot, mustAsRoot, run, type Outcome } from '../rig/process.ts';
@@ -179,6 +180,7 @@ export async function buildDirectory(owner: Owner, options: BuildOptions): Promi
   // A command that was killed leaves its server; it goes by the lock file's content alone.
   atEnd(owner, async () => {
     await runHere(['bitbake', '-m']);
+    await nothingRuns(user);
   });
   return {
     dir,
@@ -192,6 +194,15 @@ export async function buildDirectory(owner: Owner, options: BuildOptions): Promi
       return outcome.stdout;
     },
   };
+}
+
+/** The server answers before it has ended, and its user can't be removed until then. */
+async function nothingRuns({ uid }: User): Promise<void> {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const { code } = await run('pgrep', ['--uid', String(uid)]);
+    if (code === 1) return;
+    await sleep(100);
+  }
 }
 
 /** The tasks that bitbake ran, `recipe task`, in their order. */
