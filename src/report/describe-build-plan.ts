@@ -1,6 +1,7 @@
 import type { BuildPlan, ChangeSummary, ScratchReason } from '../model/build-plan.ts';
 import { unreachable } from '../model/result.ts';
 import { describeFailure, formatBytes } from './describe-failure.ts';
+import { countOf } from './count-of.ts';
 
 /** What a build does, and why, as a phrase. */
 export function describeBuildPlan(plan: BuildPlan): string {
@@ -32,9 +33,13 @@ export function describeChanges(changes: ChangeSummary): string {
   const parts = [
     ...of(changes.changed, 'changed'),
     ...of(changes.added, 'added'),
-    ...(removed.length === 0 ? [] : [`${count(removed, 'image')} removed: ${removed.join(', ')}`]),
+    ...(removed.length === 0
+      ? []
+      : [`${countOf(removed.length, 'image')} removed: ${removed.join(', ')}`]),
     ...of(changes.renamed, 'tagged anew'),
-    ...(files.length === 0 ? [] : [`${count(files, 'file')} changed: ${files.join(', ')}`]),
+    ...(files.length === 0
+      ? []
+      : [`${countOf(files.length, 'file')} changed: ${files.join(', ')}`]),
     ...(changes.label ? ['another label'] : []),
   ];
   return parts.length === 0 ? 'nothing to change' : parts.join('; ');
@@ -76,7 +81,3 @@ const SETTINGS: Readonly<Record<string, string>> = {
   partition: 'the partition',
   epoch: 'SOURCE_DATE_EPOCH',
 };
-
-function count(names: readonly string[], what: string): string {
-  return `${names.length} ${what}${names.length === 1 ? '' : 's'}`;
-}

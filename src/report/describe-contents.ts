@@ -4,6 +4,7 @@ import type { ContentImage, Contents, EngineFacts } from '../inspect/contents.ts
 import { imageSizes, layerKey, sharedLayers, totals } from '../inspect/contents.ts';
 import { formatBytes } from './describe-failure.ts';
 import { formatTable } from './table.ts';
+import { countOf } from './count-of.ts';
 
 /** What `stowage inspect` prints for people. */
 export function describeContents(contents: Contents): string {
@@ -19,7 +20,7 @@ export function describeContents(contents: Contents): string {
 function head({ kind, source, images, fileSystem, engine }: Contents): string {
   const all = totals(images);
   const lines = [
-    `${source}: ${kind}, ${count(images.length, 'image')}, ${count(all.layers, 'layer')}, ${formatBytes(all.packed)} packed${all.onDisk === 0 ? '' : `, ${formatBytes(all.onDisk)} unpacked on disk`}`,
+    `${source}: ${kind}, ${countOf(images.length, 'image')}, ${countOf(all.layers, 'layer')}, ${formatBytes(all.packed)} packed${all.onDisk === 0 ? '' : `, ${formatBytes(all.onDisk)} unpacked on disk`}`,
   ];
   if (fileSystem !== undefined) {
     const { label, uuid, size, free, inodes, freeInodes, clean } = fileSystem;
@@ -37,16 +38,16 @@ function describeEngine(engine: EngineFacts): string {
   const whose = layout === 'own' ? ' of a containerd of its own' : '';
   const version = schema === undefined ? '' : `, schema ${schema}${SCHEMAS[schema] ?? ''}`;
   const more = [
-    containers === 0 ? '' : count(containers, 'container'),
-    foreign === 0 ? '' : `${count(foreign, 'snapshot')} of no image`,
+    containers === 0 ? '' : countOf(containers, 'container'),
+    foreign === 0 ? '' : `${countOf(foreign, 'snapshot')} of no image`,
     engine.extraBlobs === 0
       ? ''
-      : `${count(engine.extraBlobs, 'blob')} of no image (${formatBytes(engine.extraBytes)})`,
+      : `${countOf(engine.extraBlobs, 'blob')} of no image (${formatBytes(engine.extraBytes)})`,
   ].filter((part) => part !== '');
   const where = dataRoot === '' ? 'the partition itself' : dataRoot;
   return [
     `docker, store ${store}${whose} in ${where}${version}`,
-    snapshots === 0 ? 'nothing unpacked' : `${count(snapshots, 'layer')} unpacked`,
+    snapshots === 0 ? 'nothing unpacked' : `${countOf(snapshots, 'layer')} unpacked`,
     ...more,
   ].join(', ');
 }
@@ -127,8 +128,4 @@ function bytes(size: number | undefined): string {
 /** `sha256:` and twelve digits, as the engines print them. */
 export function short(digest: Digest | undefined): string {
   return digest === undefined ? '-' : `sha256:${hexOf(digest).slice(0, 12)}`;
-}
-
-export function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }

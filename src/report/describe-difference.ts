@@ -12,7 +12,8 @@ import { isEmpty } from '../diff/collect-files.ts';
 import type { ContentImage } from '../inspect/contents.ts';
 import { imageKey, imageSizes } from '../inspect/contents.ts';
 import { parseDigest } from '../model/digest.ts';
-import { count, short } from './describe-contents.ts';
+import { countOf } from './count-of.ts';
+import { short } from './describe-contents.ts';
 import { formatBytes } from './describe-failure.ts';
 
 /** What `stowage diff` prints for people. */
@@ -45,7 +46,7 @@ export function describeDifference(difference: Difference): string {
 function describeTags({ added, removed, moved, tags }: Difference): string {
   if (tags.length === 0) return '';
   const alone = added.length + removed.length + moved.length === 0 ? ' alone' : '';
-  return `; ${count(tags.length, 'tag')}${alone} ${tags.length === 1 ? 'differs' : 'differ'}`;
+  return `; ${countOf(tags.length, 'tag')}${alone} ${tags.length === 1 ? 'differs' : 'differ'}`;
 }
 
 const SIGNS = { added: '+', removed: '-', changed: '~' } as const;
@@ -54,7 +55,7 @@ function describeSide({ source, kind, images, packed, size, free, schema }: Side
   const room =
     size === undefined ? '' : `, ${formatBytes(size)} with ${formatBytes(free ?? 0)} free`;
   const version = schema === undefined ? '' : `, schema ${schema}`;
-  return `${source} (${kind}, ${count(images, 'image')}, ${formatBytes(packed)}${room}${version})`;
+  return `${source} (${kind}, ${countOf(images, 'image')}, ${formatBytes(packed)}${room}${version})`;
 }
 
 function describeImage(image: ContentImage): string {

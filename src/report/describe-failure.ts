@@ -1,6 +1,7 @@
 import type { DocumentProblem, Failure, InvalidDocument, NoSpace } from '../model/failure.ts';
 import { describeUnsuitable, describeWayIn } from './describe-engine.ts';
 import { unreachable } from '../model/result.ts';
+import { countOf } from './count-of.ts';
 
 /** One failure for people: what failed, on what, why (several lines where it must be), and what to do next. */
 export interface FailureText {
@@ -194,13 +195,16 @@ export function describeFailure(failure: Failure): FailureText {
       };
     case 'registry-temporary':
       return {
-        message: `${failure.what}: ${failure.detail} (${count(failure.attempts, 'attempt')})`,
+        message: `${failure.what}: ${failure.detail} (${countOf(failure.attempts, 'attempt')})`,
         hint: 'this may pass: run it again later, or give a --mirror',
       };
     case 'registry-refused':
       return {
         message: `${failure.what}: ${(failure.by === 'address' ? ADDRESS_REFUSALS : REFUSALS)[failure.why]}: ${failure.detail}`,
-        hint: (failure.by === 'address' ? ADDRESS_HINTS : REFUSAL_HINTS)[failure.why],
+        hint:
+          failure.why === 'not-found' && PINNED.test(failure.detail)
+            ? 'the registry has that digest no more: pin again, or name a --mirror that has it'
+            : (failure.by === 'address' ? ADDRESS_HINTS : REFUSAL_HINTS)[failure.why],
       };
     case 'platform-not-offered':
       return {
@@ -296,6 +300,9 @@ const REFUSALS = {
   untrusted: 'the signature policy does not accept it',
 } as const;
 
+/** Asked for by digest, as only pins do. */
+const PINNED = /\bsha256:[0-9a-f]{64}\b/;
+
 const REFUSAL_HINTS = {
   unauthorized: 'log in (`skopeo login`), or give --authfile',
   denied: 'check the rights of this account (--authfile)',
@@ -383,8 +390,4 @@ function list(items: readonly string[]): string {
 
 function lines(items: readonly string[]): string {
   return items.join('\n');
-}
-
-function count(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? '' : 's'}`;
 }
