@@ -1,9 +1,8 @@
-import { realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve, sep } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { resolve, sep } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { makeImage } from '../../mkfs/make-image.ts';
 import { inputKind, openTree } from '../../mkfs/open-tree.ts';
-import { errorCode, fileFailure } from '../../model/file-failure.ts';
 import type { Failure } from '../../model/failure.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
@@ -11,6 +10,7 @@ import { formatBytes } from '../../report/describe-failure.ts';
 import { usersOf } from '../../tools/loop-devices.ts';
 import { defineCommand } from '../command.ts';
 import { mkfsOptions, readMkfsOptions } from '../mkfs-options.ts';
+import { readOutputFile } from '../output-file.ts';
 
 export const mkfsCommand = defineCommand({
   name: 'mkfs',
@@ -83,16 +83,9 @@ function inOurWords(failure: Failure): Failure {
 async function checkOutput(given: string, input: string): Promise<Result<string>> {
   const no = (expected: string): Result<never> =>
     fail({ reason: 'invalid-option', option: '--output', value: given, expected });
-  const path = resolve(given);
-  const directory = await realpath(dirname(path)).catch(() => undefined);
-  if (directory === undefined) return no('a file in a directory that exists');
-  const output = join(directory, basename(path));
-  try {
-    const there = await stat(output);
-    if (!there.isFile()) return no('a file, and no directory or device');
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT') return fail(fileFailure(error, given, 'looking at it'));
-  }
+  const checked = await readOutputFile('--output', given);
+  if (!checked.ok) return checked;
+  const output = checked.value;
   if (input !== '-') {
     const source = await realpath(input).catch(() => resolve(input));
     if (source === output) return no('another name: it is the input, and would be replaced');

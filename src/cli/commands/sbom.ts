@@ -1,8 +1,8 @@
-import { realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { checkDocuments } from '../../load/check-documents.ts';
 import { checkStore } from '../../load/check-inputs.ts';
-import { errorCode, fileFailure, interruption } from '../../model/file-failure.ts';
+import { interruption } from '../../model/file-failure.ts';
 import type { Bundle } from '../../model/bundle.ts';
 import type { TargetPins } from '../../model/pins.ts';
 import { targetKey } from '../../model/pins-document.ts';
@@ -19,6 +19,7 @@ import { summaryOf } from '../../sbom/summary.ts';
 import { writeDocuments } from '../../sbom/write-documents.ts';
 import { openStore } from '../../store/store.ts';
 import { defineCommand } from '../command.ts';
+import { readOutputFile } from '../output-file.ts';
 import { readBundleFiles, readPinsFile } from '../inputs.ts';
 import {
   bundleOption,
@@ -61,10 +62,12 @@ export const sbomCommand = defineCommand({
   async run(args, surroundings) {
     const targets = await chooseTargets(args);
     if (!targets.ok) return targets;
-    const output = await checkOutput('--output', args.output);
+    const output = await readOutputFile('--output', args.output);
     if (!output.ok) return output;
     const manifest =
-      args.manifest === undefined ? ok(undefined) : await checkOutput('--manifest', args.manifest);
+      args.manifest === undefined
+        ? ok(undefined)
+        : await readOutputFile('--manifest', args.manifest);
     if (!manifest.ok) return manifest;
     const spared = await spareInputs(output.value, manifest.value, args);
     if (!spared.ok) return spared;
@@ -151,25 +154,6 @@ function checkFresh(
   const differences = stale(wanted.value, pins);
   if (differences.length === 0) return ok();
   return fail({ reason: 'pins-stale', file, target: targetKey(pins.target), differences });
-}
-
-/** At its real path, so that an input is known under whatever name it is given. */
-async function checkOutput(option: string, value: string): Promise<Result<string>> {
-  const no = (expected: string): Result<never> =>
-    fail({ reason: 'invalid-option', option, value, expected });
-  const path = resolve(value);
-  const directory = await realpath(dirname(path)).catch(() => undefined);
-  if (directory === undefined) return no('a file in a directory that exists');
-  const output = join(directory, basename(path));
-  try {
-    const there = await stat(output);
-    if (!there.isFile()) return no('a file, and no directory or device');
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === 'ENOTDIR') return no('a file in a directory');
-    if (code !== 'ENOENT') return fail(fileFailure(error, value, 'looking at it'));
-  }
-  return ok(output);
 }
 
 /** Nothing that was read, or is written beside it, may be replaced. */
