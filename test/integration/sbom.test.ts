@@ -14,11 +14,14 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { Ajv } from 'ajv';
+import { offersDebian } from '../rig/dind-image.ts';
 import { makeImage, makeIndex, makeLayer, noise } from '../rig/image.ts';
 import { fileOwner } from '../rig/owner.ts';
 import { must } from '../rig/process.ts';
 import { push } from '../rig/publish.ts';
 import { startRegistry } from '../rig/registry.ts';
+import { skip } from '../rig/skip.ts';
+import { spdxJudge } from '../rig/spdx-judge.ts';
 import type { StowageOptions } from '../rig/stowage.ts';
 import { runStowage, startStowage } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
@@ -86,6 +89,11 @@ writeFileSync(
 files:`,
   ),
 );
+const alone = join(dir, 'alone.yaml');
+writeFileSync(
+  alone,
+  `stowage: 1\nimages: { small: { from: 'docker://${registry.host}/sbom/small:1' } }\n`,
+);
 const [one, input] = [join(dir, 'one.json'), ['-b', full, '-p', pins, '-s', store]];
 
 /** Who asks may reach nobody. */
@@ -110,6 +118,7 @@ test('set-up: images are fetched, and the registry goes away', async (t) => {
   await ends(t, 0, fetch(full, pins, amd64));
   await ends(t, 0, fetch(bundle, one, amd64));
   await ends(t, 0, fetch(bundle, one, arm64));
+  await ends(t, 0, fetch(alone, join(dir, 'alone.json'), amd64));
   await registry.stop();
 });
 
@@ -169,6 +178,73 @@ test('it names every package that the package managers name', async (t) => {
   assert.equal(declared.get('busybox'), 'GPL-2.0-only');
   assert.match(declared.get('vendor-tool') ?? '', /^LicenseRef-custom-Vendor-EULA-/);
   assert.equal(declared.get('zlib1g'), 'NOASSERTION');
+});
+
+/** What makes a sound document one that is none, and what the judge says of it. */
+const BREAKS: Readonly<Record<string, readonly [(document: Raw) => object, RegExp]>> = {
+  'no namespace': [
+    ({ documentNamespace: _, ...rest }) => rest,
+    /parameter document_namespace="None"/,
+  ],
+  'a namespace with a fragment': [
+    (document) => ({ ...document, documentNamespace: 'https://example.org/a#b' }),
+    /document_namespace must be a valid URI/,
+  ],
+  'a licence that is no expression': [
+    (document) => changed(document, { licenseDeclared: 'MIT AND AND' }),
+    /Error parsing LicenseExpression: "MIT AND AND"/,
+  ],
+  'a licence that is in no list': [
+    (document) => changed(document, { licenseDeclared: 'LicenseRef-unheard-of' }),
+    /^Unrecognized license reference: LicenseRef-unheard-of/,
+  ],
+  'a relation to nothing': [
+    ({ relationships: [first, ...rest], ...document }) => ({
+      ...document,
+      relationships: [...rest, { ...first, relatedSpdxElement: 'SPDXRef-nothing' }],
+    }),
+    /did not find the referenced spdx_id "SPDXRef-nothing"/,
+  ],
+  'a name that SPDX does not know': [
+    (document) => changed(document, { licence: 'MIT' }),
+    /^document\.packages\[SPDXRef-[^\]]*\]: licence is unknown$/,
+  ],
+  'a checksum of a wrong length': [
+    (document) => changed(document, { checksums: [{ algorithm: 'SHA256', checksumValue: 'ab' }] }),
+    /must consist of 64 lowercase hexadecimal digits/,
+  ],
+};
+
+function changed({ packages: [first, ...rest], ...document }: Raw, change: object): object {
+  return { ...document, packages: [{ ...first, ...change }, ...rest] };
+}
+
+test("SPDX's own library finds nothing wrong, and would", async (t) => {
+  if (!(await offersDebian())) {
+    skip(t, "Debian's packages");
+    return;
+  }
+  const judge = await spdxJudge();
+  const documents = join(dir, 'judged');
+  mkdirSync(documents);
+  const sound = [
+    ['debian', '-p', one],
+    ['alpine', '-p', join(dir, 'alone.json')],
+    ['all', '-p', pins],
+  ] as const;
+  const files = sound.map(([name]) => join(documents, `${name}.json`));
+  for (const [i, [, ...of]] of sound.entries())
+    await ends(t, 0, ['sbom', ...of, '-s', store, '-o', files[i] ?? '']);
+  assert.deepEqual(await judge(files), [[], [], []]);
+  const whole = JSON.parse(readFileSync(files.at(-1) ?? '', 'utf8')) as Raw;
+  const broken = Object.entries(BREAKS).map(([name, [change]]) => {
+    const file = join(documents, `${name}.json`);
+    writeFileSync(file, JSON.stringify(change(whole)));
+    return file;
+  });
+  const said = await judge(broken);
+  for (const [i, [name, [, pattern]]] of Object.entries(BREAKS).entries())
+    assert.match(said[i]?.join('\n') ?? '', pattern, name);
 });
 
 test('the manifest has a line for each image, and nothing that a spreadsheet runs', async () => {

@@ -109,7 +109,7 @@ export async function dindImage(
  * Where this machine's own packages come from, read from apt. On Debian the suite is the one whose engine
  * the bundles name; elsewhere it is the machine's own, with whatever engine that has.
  */
-async function debianSource(suiteAsked?: string): Promise<DebianSource> {
+export async function debianSource(suiteAsked?: string): Promise<DebianSource> {
   const suiteWanted = suiteAsked ?? process.env['STOWAGE_DIND_SUITE'];
   const format = '$(ORIGIN) $(CODENAME) $(SITE)';
   const targets = await must('apt-get', [
@@ -129,7 +129,7 @@ async function debianSource(suiteAsked?: string): Promise<DebianSource> {
   );
 }
 
-interface DebianSource {
+export interface DebianSource {
   readonly origin: 'Debian' | 'Ubuntu';
   readonly suite: string;
   readonly mirror: string;

@@ -4,7 +4,8 @@ import parseExpression from 'spdx-expression-parse';
 /**
  * What SPDX 2.3 asks of a document beyond the form of its JSON, and the part of that form which stowage writes; by the
  * specification's clauses 6, 7, 10 and 11 and its annexes D and F. Names of licences and packages are parsed by others'
- * libraries. The official JSON schema is asked where SPDX_SCHEMA names it: schema.test.ts.
+ * libraries. SPDX's own library judges in test/integration/sbom.test.ts, and the official JSON schema where SPDX_SCHEMA names
+ * it.
  */
 export function problemsOf(text: string): string[] {
   const document = JSON.parse(text) as Raw;
