@@ -119,7 +119,7 @@ export async function checkSpace(
 }
 
 function formatMebibytes(bytes: number): string {
-  return `${Math.round((bytes / 1024 / 1024) * 10) / 10} MiB`;
+  return `${Math.round((bytes / 1024 / 1024) * 10) / 10}M`;
 }
 
 export async function availableSpace(directory: string): Promise<number> {

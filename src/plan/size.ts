@@ -17,6 +17,9 @@ const SPREAD_FACTOR = 1.1;
 /** What an engine writes for itself while it loads: databases, and layers on their way. */
 const ENGINE_ROOM = 8 * MIB;
 
+/** The databases of a store that stowage writes itself: hardly ever more, however much is in it. */
+const DATABASE_ROOM = MIB / 2;
+
 /**
  * Beyond the expected content, while it is loaded. Not more, although it is sparse: what lies beyond the final size has
  * to be moved, and is on disk twice for that moment.
@@ -30,6 +33,8 @@ export interface ContentEstimate {
   readonly files: number;
   /** Unpacked layers, each once: what is certain, and what is to be expected. */
   readonly unpacked: { readonly least: number; readonly likely: number };
+  /** No engine runs while it is loaded, and so none writes anything for itself. */
+  readonly withoutEngine?: boolean | undefined;
 }
 
 /**
@@ -77,7 +82,7 @@ export function contentFor(
   content: ContentEstimate,
 ): ContentEstimate {
   return {
-    files: content.files,
+    ...content,
     blobs: engine.store === 'overlay2' ? 0 : content.blobs,
     unpacked:
       engine.store === 'overlay2' || engine.unpack ? content.unpacked : { least: 0, likely: 0 },
@@ -168,8 +173,9 @@ export function roomForUpdate(
 }
 
 function likelyContent(content: ContentEstimate): number {
-  const { blobs, files, unpacked } = content;
-  return Math.ceil(blobs + files + unpacked.likely * SPREAD_FACTOR) + ENGINE_ROOM;
+  const { blobs, files, unpacked, withoutEngine } = content;
+  const room = withoutEngine === true ? DATABASE_ROOM : ENGINE_ROOM;
+  return Math.ceil(blobs + files + unpacked.likely * SPREAD_FACTOR) + room;
 }
 
 function roundUp(bytes: number, unit: number): number {

@@ -253,7 +253,7 @@ export function describeFailure(failure: Failure): FailureText {
       return { message: `this machine lacks ${failure.what}`, hint: failure.remedy };
     case 'no-space':
       return {
-        message: `no space left in ${failure.where}${describeNeed(failure.needed, failure.available)}`,
+        message: `no space left in ${failure.where}${describeNeed(failure)}`,
         hint: roomHint(failure),
       };
     case 'access-denied':
@@ -358,14 +358,21 @@ function describeProblem({ line, column, path, detail }: DocumentProblem): strin
 function roomHint({ where, fits }: NoSpace): string {
   if (where !== 'the data image' && fits === undefined)
     return 'make room there and run again; what was downloaded is kept';
-  const enough = fits === undefined ? '' : ` (${fits / 1024 / 1024}M should do)`;
+  const enough = fits === undefined ? '' : ` (${formatSize(fits)} should do)`;
   return `give a larger --size${enough}, or --size auto`;
 }
 
-function describeNeed(needed: number | undefined, available: number | undefined): string {
+/** A partition is told in the form in which its size is given, everything else as disks are. */
+function describeNeed({ needed, available, fits }: NoSpace): string {
   if (needed === undefined) return '';
-  const have = available === undefined ? '' : `, ${formatBytes(available)} there are`;
-  return `: ${formatBytes(needed)} are needed${have}`;
+  const format = fits === undefined ? formatBytes : formatSize;
+  const have = available === undefined ? '' : `, ${format(available)} there are`;
+  return `: ${format(fits ?? needed)} are needed${have}`;
+}
+
+/** `1280M`, or `1.5M`, as `--size` takes it; never less than it is. */
+function formatSize(bytes: number): string {
+  return `${Math.ceil((bytes / 1024 / 1024) * 10) / 10}M`;
 }
 
 /** `517 MB`: powers of ten, as the registries and `ls -h --si` count. */

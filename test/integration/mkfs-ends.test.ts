@@ -174,7 +174,7 @@ test('a size that is too small is told with one that will do', async (t) => {
   await s.ends(
     7,
     args,
-    /^stowage: no space left in the image: [\d.]+ MB are needed, 8\.4 MB there are\n {2}hint: .*--size/,
+    /^stowage: no space left in the image: [\d.]+M are needed, 8M there are\n {2}hint: .*--size/,
   );
   const image = join(s.dir, 'large-enough.ext4');
   const made = await runStowage(

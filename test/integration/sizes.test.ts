@@ -173,3 +173,25 @@ test('a size that cannot do is refused before anything is made, with one that do
     assert.match(told, new RegExp(`${line}:\\s+Tue Nov 14 22:13:20 2023`), line);
   await assertClean(built.output, await bothE2fsprogs());
 });
+
+test('the direct loader is told a size that does, and that has no room for an engine', async (t) => {
+  const text: Record<string, Uint8Array> = {};
+  for (let i = 0; i < 200; i++) text[`usr/${i}`] = Buffer.alloc(50_000 + i, `line ${i}\n`);
+  await push(
+    registry,
+    'sizes/text:1',
+    await makeImage({ platform: 'linux/amd64', layers: [text] }),
+  );
+  const sized = (size: string): ReturnType<typeof build> =>
+    build(t, 'text', ['--loader', 'direct', '--size', size]);
+  const refused = await sized('8M');
+  assert.equal(refused.code, 7, refused.stderr);
+  const [, said] = /partition of 8M: .*\((\d+)M should do\)/s.exec(refused.stderr) ?? [];
+  const fits = Number(said);
+  const built = await sized(`${fits}M`);
+  assert.equal(built.code, 0, built.stderr);
+  assert.equal(statSync(built.output).size, fits * MIB);
+  const smaller = await sized(`${fits - 3}M`);
+  assert.equal(smaller.code, 7, smaller.stderr);
+  assert.match(smaller.stderr, new RegExp(`the data image: .*${fits - 3}M there are`));
+});

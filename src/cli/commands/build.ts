@@ -121,7 +121,7 @@ export const buildCommand = defineCommand({
       epoch: surroundings.epoch,
       identity: identityOf(partition, pins, surroundings.sourceDateEpoch),
       get content() {
-        return contentOf(pins, store.value);
+        return { ...contentOf(pins, store.value), withoutEngine: args.loader === 'direct' };
       },
     };
     if (args.format !== 'ext4') {

@@ -123,6 +123,17 @@ test('a size is too small where the least content and the file system have no ro
   assert.ok(lowest !== undefined && lowest > least && lowest < fits);
 });
 
+test('where no engine runs, nothing is kept free for one', () => {
+  const content = estimateContent(pins, () => 25 * MIB);
+  const withoutEngine = contentFor(
+    { store: 'containerd', unpack: true },
+    { ...content, withoutEngine: true },
+  );
+  const saved = fittingSize(content, {}) - fittingSize(withoutEngine, {});
+  assert.ok(saved >= 7 * MIB && saved <= 8 * MIB, `${saved / MIB} MiB`);
+  assert.ok(fittingSize(withoutEngine, {}) > leastSize(content));
+});
+
 test('a shortage teaches: what is in, and the rest of what is expected', () => {
   const content = estimateContent(pins, () => 25 * MIB);
   const size = 64 * MIB;
