@@ -27,6 +27,7 @@ import { readBlob } from '../store/store.ts';
 import { copyBlob, copyToLayout } from '../tools/skopeo.ts';
 import type { Fault, NetworkAccess } from './access.ts';
 import { askSources, mismatch, skopeoFault, skopeoRun } from './access.ts';
+import { leavesOut } from './check-index.ts';
 import { readConfigPlatform, readImageDocument } from './image-documents.ts';
 import { changedSource, inspectLocal, stagedBlob, stageLocal } from './local-image.ts';
 import type { Policy } from './policy.ts';
@@ -408,6 +409,12 @@ async function checkAgainstPin(store: Store, image: ImageToFetch): Promise<Resul
   const pinned = [image.config, ...image.layers].map((blob) => blob.digest).join();
   if ([document.config, ...document.layers].map((blob) => blob.digest).join() !== pinned)
     return wrong('its config and layers are not those in the pins; pin it again');
+  if (image.index !== undefined) {
+    const index = await readBlob(store, image.index, image.owner);
+    if (!index.ok) return index;
+    if (leavesOut(index.value, image.manifest.digest))
+      return wrong(`the index that is kept does not list ${image.manifest.digest}; pin it again`);
+  }
   const config = await readBlob(store, image.config, image.owner);
   if (!config.ok) return config;
   const { platform, stated, hasVariant } = readConfigPlatform(config.value);

@@ -150,6 +150,56 @@ it('notices a reference that a bot has edited, says what to do, and does it', as
   assert.equal((await runStowage(t, ['fetch', ...target, '-s', store, '--frozen'])).code, 0);
 });
 
+it('says that an index does not list the manifest beside it, also after the tag has moved', async (t) => {
+  await publish('kept', '1', 'kept 1');
+  await publish('kept', 'vulnerable', 'kept 0');
+  const own = join(directory, 'kept.yaml');
+  const write = (tag: string): Promise<void> =>
+    writeFile(
+      own,
+      `stowage: 1\nimages: { kept: { from: "docker://${registry.host}/home/kept:${tag}", tags: ["home/kept:1"] } }\n`,
+    );
+  const run = async (name: string, ...more: readonly string[]): ReturnType<typeof runStowage> => {
+    const [command = '', ...options] = more;
+    const pins = ['-b', own, '-p', join(directory, name), '--platform', 'linux/amd64'];
+    return runStowage(t, [command, ...pins, '--loader', 'direct', ...options]);
+  };
+  const pinned = async (tag: string, name: string): Promise<string> => {
+    await write(tag);
+    assert.equal((await run(name, 'pin')).code, 0);
+    return readFile(join(directory, name), 'utf8');
+  };
+  const old = await pinned('vulnerable', 'old.json');
+  const good = await pinned('1', 'good.json');
+  // Reference and index of the one, all that is fetched of the other.
+  const first = (text: string, key: string): string =>
+    new RegExp(`"${key}": (?:"[^"]*"|\\{.*\\})`).exec(text)?.[0] ?? '';
+  let mixed = old;
+  for (const key of ['index', 'reference'])
+    mixed = mixed.replace(first(old, key), first(good, key));
+  mixed = mixed.replaceAll('home/kept:vulnerable"', 'home/kept:1"');
+  await writeFile(join(directory, 'mixed.json'), mixed);
+
+  const store = join(directory, 'kept-store');
+  const fetched = await run('mixed.json', 'fetch', '-s', store, '--frozen');
+  assert.equal(fetched.code, 0, fetched.stderr);
+  const contradicted = /kept:.*that index does not list the manifest sha256:/;
+  for (const state of ['as it was', 'moved']) {
+    if (state === 'moved') await publish('kept', '1', 'kept 2');
+    const check = await run('mixed.json', 'pin', '--check');
+    assert.equal(check.code, 3, `${state}: ${check.stderr}`);
+    assert.match(check.stderr, contradicted);
+  }
+  assert.equal((await run('good.json', 'pin', '--check')).code, 8, 'a tag may move');
+
+  const index = first(good, 'index').split('"')[3] ?? '';
+  const gone = `sha256:${'0'.repeat(64)}`;
+  await writeFile(join(directory, 'gone.json'), good.replaceAll(index, gone));
+  const unknown = await run('gone.json', 'pin', '--check');
+  assert.equal(unknown.code, 8, unknown.stderr);
+  assert.match(unknown.stderr, new RegExp(`kept.*nobody has the index ${gone} any more`));
+});
+
 interface WithCatalog {
   readonly targets: { 'linux/amd64': { catalog: { values: Record<string, string> } } };
 }

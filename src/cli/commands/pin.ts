@@ -1,3 +1,4 @@
+import { checkIndexes } from '../../fetch/check-index.ts';
 import type { PinOptions } from '../../fetch/pin.ts';
 import type { Bundle } from '../../model/bundle.ts';
 import type { Pins, TargetPins } from '../../model/pins.ts';
@@ -69,6 +70,10 @@ export const pinCommand = defineCommand({
 
     const key = targetKey(updated.value.target);
     const old = before.value?.targets[key];
+    if (args.check && old !== undefined) {
+      const listed = await checkIndexes(old, updated.value, access.value, surroundings);
+      if (!listed.ok) return listed;
+    }
     const changes = old === undefined ? [] : moved(old, updated.value);
     // Values of the catalog that no image shows are no move, and yet a change of the file.
     const differs = old === undefined || changes.length > 0;
