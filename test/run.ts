@@ -3,12 +3,13 @@ import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { leftOnMachine, wholeMachine } from './rig/machine-state.ts';
-import { isOurs, shareRunTag } from './rig/run-tag.ts';
+import { isOfRun, shareRunTag } from './rig/run-tag.ts';
+import { sideBySide, type TestEvent } from './rig/side-by-side.ts';
 import { inCi, mayBeAbsent } from './rig/skip.ts';
+import { startsEngine } from './rig/starts-engine.ts';
 
 /**
  * Runs every test, or the files and directories given as arguments, and ends with one summary of all. What the
@@ -17,23 +18,10 @@ import { inCi, mayBeAbsent } from './rig/skip.ts';
  * Node 20's own command knows no globs, no order, and one concurrency for all files.
  */
 interface Suite {
-  readonly name: string;
   readonly files: readonly string[];
   readonly concurrency: number;
   /** Milliseconds for one file. */
   readonly timeout: number;
-}
-
-interface TestEvent {
-  readonly type: string;
-  readonly data: {
-    readonly name?: string;
-    readonly nesting?: number;
-    readonly file?: string;
-    readonly message?: string;
-    readonly skip?: boolean | string;
-    readonly details?: { readonly type?: string };
-  };
 }
 
 const TEST = fileURLToPath(new URL('.', import.meta.url));
@@ -45,26 +33,24 @@ const wanted = process.argv.slice(2).map((argument) => relative(TEST, argument))
 const totals = new Map<string, number>();
 const refusedSkips: string[] = [];
 
+const began = Date.now();
 shareRunTag();
 const before = await wholeMachine();
 await pipeline(Readable.from(allEvents()), new spec(), new PassThrough(), process.stdout);
 
 async function* allEvents(): AsyncGenerator {
   for (const suite of suites()) {
-    if (suite.files.length === 0) continue;
-    for await (const event of run({
-      files: [...suite.files],
-      concurrency: suite.concurrency,
-      timeout: suite.timeout * (SOAK ? 20 : 1),
-    }) as AsyncIterable<TestEvent>) {
+    const timeout = suite.timeout * (SOAK ? 20 : 1);
+    for await (const event of sideBySide(suite.files, { ...suite, timeout, kindOf }, tellLong)) {
       if (!addToTotals(event)) yield event;
       noteSkip(event);
     }
   }
+  totals.set('duration_ms', Date.now() - began);
   for (const name of refusedSkips) yield diagnostic(`skipped, which CI does not accept: ${name}`);
   for (const [name, count] of totals) yield diagnostic(`${name} ${count}`);
   // In CI the machine is ours alone; elsewhere others come and go, and only what carries our names is our fault.
-  const left = (await leftOnMachine(before)).filter((line) => inCi() || isOurs(line));
+  const left = (await leftOnMachine(before)).filter((line) => inCi() || isOfRun(line));
   for (const line of left) yield diagnostic(`left behind, ${line}`);
   const failed = (totals.get('fail') ?? 0) + (totals.get('cancelled') ?? 0);
   const nothing = (totals.get('pass') ?? 0) === 0;
@@ -72,18 +58,30 @@ async function* allEvents(): AsyncGenerator {
   process.exitCode = failed > 0 || nothing || refusedSkips.length > 0 || left.length > 0 ? 1 : 0;
 }
 
-/** Units side by side; whatever starts engines one file after the other, as there are two cores. */
+/** As many side by side as there are processors, but see `kindOf`. */
 function suites(): Suite[] {
-  const top = { name: 'top', files: find('.', false), concurrency: 1, timeout: 5 * MINUTE };
   const beside = availableParallelism();
+  const real = ['integration', 'conformance', 'buildroot'].flatMap((dir) => find(dir));
   return [
-    { name: 'unit', files: find('unit'), concurrency: beside, timeout: 5 * MINUTE },
-    top,
-    { name: 'integration', files: find('integration'), concurrency: 1, timeout: 15 * MINUTE },
-    { name: 'conformance', files: find('conformance'), concurrency: 1, timeout: 15 * MINUTE },
-    { name: 'buildroot', files: find('buildroot'), concurrency: 1, timeout: 15 * MINUTE },
-    { name: 'yocto', files: find('yocto'), concurrency: 1, timeout: 15 * MINUTE },
+    { files: find('unit'), concurrency: beside, timeout: 5 * MINUTE },
+    { files: find('.', false), concurrency: 1, timeout: 5 * MINUTE },
+    { files: real, concurrency: Math.min(beside, 2), timeout: 15 * MINUTE },
+    // bitbake takes all processors for itself.
+    { files: find('yocto'), concurrency: 1, timeout: 15 * MINUTE },
   ];
+}
+
+/** One engine loads the machine enough, and Buildroot's make takes what is there. */
+function kindOf(file: string): string | undefined {
+  if (file.startsWith(join(TEST, 'unit'))) return undefined;
+  if (file.startsWith(join(TEST, 'buildroot'))) return 'buildroot';
+  return startsEngine(file) ? 'engine' : undefined;
+}
+
+/** So that what takes long is seen. */
+function tellLong(file: string, milliseconds: number): TestEvent[] {
+  const seconds = (milliseconds / 1000).toFixed();
+  return milliseconds < 10_000 ? [] : [diagnostic(`${relative(TEST, file)}: ${seconds} s`)];
 }
 
 function find(dir: string, deep = true): string[] {

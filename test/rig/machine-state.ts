@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OuterEngine } from './engine.ts';
 import { must, run } from './process.ts';
-import { isOurs, OUR_PATHS } from './run-tag.ts';
+import { isOfRun, isOurs, PATHS_OF_RUN } from './run-tag.ts';
 
 /** What a run must not leave behind: each list sorted, so that two states compare. */
 export interface MachineState {
@@ -28,7 +28,7 @@ export interface Watched {
   readonly outputs?: readonly string[];
 }
 
-/** Of mounts and loop devices those of this run alone: the machine has other users. */
+/** Of mounts and loop devices those of this process alone: the machine has other users, and the run has other files. */
 export async function machineState(watched: Watched = {}): Promise<MachineState> {
   const lines = async (args: readonly string[]): Promise<string[]> => {
     if (watched.engine === undefined) return [];
@@ -87,8 +87,8 @@ export async function wholeMachine(): Promise<WholeMachine> {
     networks: await lines(['network', 'ls', '--no-trunc', '--format', '{{.ID}} {{.Name}}']),
     trees: entries('/tmp')
       .map((name) => join('/tmp', name))
-      .filter((path) => path.startsWith(OUR_PATHS)),
-    processes: processes(isOurs),
+      .filter((path) => path.startsWith(PATHS_OF_RUN)),
+    processes: processes(isOfRun),
   };
 }
 

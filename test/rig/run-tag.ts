@@ -11,13 +11,24 @@ export function shareRunTag(): void {
   process.env['STOWAGE_TEST_RUN'] = RUN_TAG;
 }
 
-/** How the name of everything of this run begins, in /tmp and among users. */
-export const OUR_NAMES = `stw-${RUN_TAG}`;
+/** Which process of the run, in as many characters always: files of tests run side by side. */
+const PROCESS_TAG = process.pid.toString(36).padStart(5, '0');
 
-/** How every path of ours begins. */
+/** How the name of everything of this process begins, in /tmp and among users. */
+export const OUR_NAMES = `stw-${RUN_TAG}${PROCESS_TAG}`;
+
+/** How every path of this process begins. */
 export const OUR_PATHS = `/tmp/${OUR_NAMES}`;
 
-/** Of a line that names a mount, loop device, container, program …: made by this run, as its paths tell. */
+/** How every path of the run begins. */
+export const PATHS_OF_RUN = `/tmp/stw-${RUN_TAG}`;
+
+/** Of a line that names a mount, loop device, container, program …: made by this process, as its paths tell. */
 export function isOurs(line: string): boolean {
   return line.includes(OUR_PATHS);
+}
+
+/** The same for the whole run. */
+export function isOfRun(line: string): boolean {
+  return line.includes(PATHS_OF_RUN);
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { atEnd, type Owner } from './owner.ts';
-import { must, mustAsRoot, run } from './process.ts';
+import { asRoot, must, mustAsRoot, run, waitFor } from './process.ts';
 import { OUR_NAMES } from './run-tag.ts';
 
 export interface User {
@@ -27,9 +27,9 @@ export async function unprivilegedUser(
   const rules = join('/etc/sudoers.d', name);
   atEnd(owner, async () => {
     await mustAsRoot('rm', ['-rf', '--one-file-system', rules, home]);
-    if ((await run('id', ['-u', name])).code === 0) await mustAsRoot('userdel', [name]);
+    if ((await run('id', ['-u', name])).code === 0) await change('userdel', [name]);
   });
-  await mustAsRoot('useradd', [
+  await change('useradd', [
     ...['--system', '--user-group', '--create-home', '--home-dir', home, '--shell', '/bin/sh'],
     name,
   ]);
@@ -42,6 +42,16 @@ export async function unprivilegedUser(
   if (sudoers.length > 0)
     await installRules(rules, sudoers.map((line) => `${name} ${line}\n`).join(''));
   return { name, uid, gid, home };
+}
+
+/** Another file of tests may be changing /etc/passwd: such programs do not wait for its lock, and end with 1. */
+async function change(program: string, args: readonly string[]): Promise<void> {
+  await waitFor(`${program} gets the lock of /etc/passwd`, 10_000, async () => {
+    const { code, stderr } = await run(...asRoot(program, args));
+    if (code === 0) return true;
+    if (stderr.includes('try again later')) return undefined;
+    throw new Error(`${program} ended with ${code}: ${stderr}`);
+  });
 }
 
 /** A mistake in /etc/sudoers.d locks everybody out of sudo: visudo looks first. */
