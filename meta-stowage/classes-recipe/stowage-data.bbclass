@@ -90,7 +90,8 @@ B = "${WORKDIR}/build"
 PACKAGE_ARCH = "${MACHINE_ARCH}"
 INHIBIT_DEFAULT_DEPS = "1"
 SRC_URI ?= ""
-S = "${UNPACKDIR}"
+# scarthgap has no UNPACKDIR.
+S = "${@d.getVar('UNPACKDIR') or d.getVar('WORKDIR')}"
 
 python () {
     stowage.inputs.note(d)

@@ -9,6 +9,7 @@ import { skip } from '../rig/skip.ts';
 import { STOWAGE } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
 import { unprivilegedUser, type User } from '../rig/unprivileged-user.ts';
+import { seriesOf } from './product-layer.ts';
 
 export const LAYER = fileURLToPath(new URL('../../meta-stowage', import.meta.url));
 
@@ -45,6 +46,9 @@ const NO_INTERNET = [
   // The server would wait a minute for the next command, and the tests' end would not find it gone.
   'BB_SERVER_TIMEOUT = "0"',
 ];
+
+/** Where no distribution is chosen, its directory is tmp-glibc; later releases do not take the variable. */
+const PLACES: Readonly<Record<string, readonly string[]>> = { scarthgap: ['TCLIBCAPPEND = ""'] };
 
 /** What do_patch of other recipes than ours depends on. */
 export const NO_QUILT = 'ASSUME_PROVIDED += "quilt-native"';
@@ -133,6 +137,7 @@ export async function buildDirectory(owner: Owner, options: BuildOptions): Promi
     `DL_DIR = "${shared.downloads}"`,
     `SSTATE_DIR = "${shared.sstate}"`,
     ...NO_INTERNET,
+    ...(PLACES[seriesOf(trees.core)] ?? []),
     ...(options.conf ?? []),
   ];
   mkdirSync(join(dir, 'conf'), { recursive: true });

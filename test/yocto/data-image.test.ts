@@ -51,7 +51,7 @@ async function workshop(
   const { user, trees } = await builder(t, real);
   const dir = testDirectory(t);
   const layer = copyLayer(join(dir, 'stowage'));
-  const product = productLayer(join(dir, 'meta-product'), registry.host);
+  const product = productLayer(join(dir, 'meta-product'), trees.core, registry.host);
   await own(user, product.dir);
   const options = {
     ...{ user, trees, dir: join(dir, 'build'), layers: [layer, product.dir] },

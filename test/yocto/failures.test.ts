@@ -24,7 +24,7 @@ realTest('a failure is told once on the console, with what to do', async (t, rea
   await push(registry, 'sample/hello-amd64:1', published);
   const { user, trees } = await builder(t, real);
   const dir = testDirectory(t);
-  const product = productLayer(join(dir, 'meta-product'), registry.host);
+  const product = productLayer(join(dir, 'meta-product'), trees.core, registry.host);
   await own(user, product.dir);
   const shared = sharedPlaces(dir);
   const build = await buildDirectory(t, {

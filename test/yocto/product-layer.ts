@@ -1,14 +1,22 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A product's own layer: what docs/yocto.md has its readers write. */
+/** A product's own layer, for openembedded-core in `core`: what docs/yocto.md has its readers write. */
 export interface ProductLayer {
   readonly dir: string;
   readonly bundle: string;
   readonly pins: string;
 }
 
-export function productLayer(dir: string, registry: string): ProductLayer {
+/** `scarthgap` and the like: the release that a layer has to be for, if bitbake is to take it. */
+export function seriesOf(core: string): string {
+  const layer = readFileSync(join(core, 'meta/conf/layer.conf'), 'utf8');
+  const [, series] = /^LAYERSERIES_COMPAT_core = "(\w+)"$/mu.exec(layer) ?? [];
+  if (series === undefined) throw new Error(`${core} names no release`);
+  return series;
+}
+
+export function productLayer(dir: string, core: string, registry: string): ProductLayer {
   const files = join(dir, 'recipes-product/product-data/files');
   mkdirSync(files, { recursive: true });
   mkdirSync(join(dir, 'conf'), { recursive: true });
@@ -19,7 +27,7 @@ BBFILES += "\${LAYERDIR}/recipes-*/*/*.bb"
 BBFILE_COLLECTIONS += "product"
 BBFILE_PATTERN_product = "^\${LAYERDIR}/"
 LAYERDEPENDS_product = "core stowage"
-LAYERSERIES_COMPAT_product = "blacksail"
+LAYERSERIES_COMPAT_product = "${seriesOf(core)}"
 `,
   );
   writeFileSync(

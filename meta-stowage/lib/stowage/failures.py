@@ -34,10 +34,18 @@ def end(d, verb, code, document, nobody=None):
 
     text = "stowage %s ended with %d: " % (verb, code)
     if document.get("message"):
-        text += _in_variables(document["message"])
+        text += _message(document)
         hint = advice(d, verb, document, nobody)
         bb.fatal(text + ("\n  hint: %s" % hint if hint else ""))
     bb.fatal("%sit said no more than what is in %s" % (text, d.getVar("BB_LOGFILE") or "the log"))
+
+
+def _message(document):
+    failure = document.get("failure") or {}
+    if failure.get("reason") == "tool-missing":
+        # It may well be on this machine.
+        return "%s is not among the programs that tasks may run" % failure.get("tool")
+    return _in_variables(document["message"])
 
 
 def advice(d, verb, document, nobody=None):
@@ -65,8 +73,8 @@ def advice(d, verb, document, nobody=None):
         return "docs/yocto.md of stowage has the variables and what they may be"
     if reason == "tool-missing" and failure.get("tool") == "skopeo":
         return (
-            'HOSTTOOLS += "skopeo" in conf/local.conf for the one of this machine, or STOWAGE_SKOPEO = "skopeo-native" '
-            "with meta-virtualization"
+            'add HOSTTOOLS += "skopeo" to conf/local.conf for the one of this machine, or set '
+            'STOWAGE_SKOPEO = "skopeo-native" with meta-virtualization'
         )
     if reason == "registry-refused" and failure.get("why") == "not-found" and verb == "fetch":
         return "a pin was edited, or the registry lost what it says: bring back the file as it was committed, or run %s" % pin

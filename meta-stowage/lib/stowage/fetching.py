@@ -136,8 +136,10 @@ def premirrors(d):
     mirrors = (d.getVar("STOWAGE_MIRRORS") or "").split()
     files = []
     urls = [bb.fetch2.decodeurl("docker://" + name) for name in references(d)]
+    # scarthgap takes the left side apart as it does any address.
+    decode = getattr(bb.fetch2, "decodemirrorurl", bb.fetch2.decodeurl)
     for find, replace in bb.fetch2.mirror_from_string(d.getVar("PREMIRRORS")):
-        kind, host, path = bb.fetch2.decodemirrorurl(find)[:3]
+        kind, host, path = decode(find)[:3]
         if not re.fullmatch(kind, "docker"):
             continue
         if not any(re.match(host, url[1]) and re.match(path, url[2]) for url in urls):

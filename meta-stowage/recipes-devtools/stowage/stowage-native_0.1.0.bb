@@ -3,8 +3,9 @@ SUMMARY = "Puts container images into firmware"
 DESCRIPTION = "Fetches pinned container images once, and writes data partitions in whose container store they are already loaded."
 SECTION = "devel"
 
-# stowage's own, and those of the libraries that are compiled into it.
-LICENSE = "Apache-2.0 AND BSD-3-Clause AND BlueOak-1.0.0 AND CC-BY-3.0 AND CC0-1.0 AND ISC AND MIT"
+# stowage's own, and those of the libraries that are compiled into it. What joins them is SPDX's word since blacksail.
+LICENSE = "Apache-2.0 ${AND} BSD-3-Clause ${AND} BlueOak-1.0.0 ${AND} CC-BY-3.0 ${AND} CC0-1.0 ${AND} ISC ${AND} MIT"
+AND = "${@bb.utils.contains_any('LAYERSERIES_COMPAT_core', 'scarthgap styhead walnascar whinlatter wrynose', '&', 'AND', d)}"
 LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/Apache-2.0;md5=89aea4e17d99a7cacdbeed46a0096b10"
 
 # Compiled beforehand, since a build must never run npm: it is beside this layer in a release archive, and in a
@@ -13,7 +14,8 @@ STOWAGE_COMPILED_DIR ?= "${THISDIR}/../../../dist"
 STOWAGE_COMPILED_DIR[doc] = "The directory with the compiled stowage.mjs. Default: dist/ beside the layer."
 FILESEXTRAPATHS:prepend := "${STOWAGE_COMPILED_DIR}:"
 SRC_URI = "file://stowage.mjs"
-S = "${UNPACKDIR}"
+# scarthgap has no UNPACKDIR.
+S = "${@d.getVar('UNPACKDIR') or d.getVar('WORKDIR')}"
 
 STOWAGE_NODE ?= "${@bb.utils.contains('BBFILE_COLLECTIONS', 'openembedded-layer', 'nodejs-native', 'host', d)}"
 STOWAGE_NODE[doc] = "Where Node.js comes from: a recipe, or host, which needs HOSTTOOLS += \"node\". Default: nodejs-native where meta-oe is there."
@@ -48,7 +50,7 @@ do_configure() {
 
 # The file keeps its name, and the command is a link to it: Node takes it for an ES module by the .mjs.
 do_install() {
-	install -D -m 0755 ${UNPACKDIR}/stowage.mjs ${D}${libdir}/stowage/stowage.mjs
+	install -D -m 0755 ${S}/stowage.mjs ${D}${libdir}/stowage/stowage.mjs
 	install -d ${D}${bindir}
 	ln -s ../lib/stowage/stowage.mjs ${D}${bindir}/stowage
 }
