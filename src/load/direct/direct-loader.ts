@@ -1,15 +1,18 @@
+import { rm, stat } from 'node:fs/promises';
 import { createImage } from '../../ext4/create-image.ts';
 import type { ImageOptions } from '../../ext4/image-writer.ts';
 import type { Context } from '../../model/event.ts';
 import type { Failure } from '../../model/failure.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
+import { journalSize } from '../../plan/ext4-geometry.ts';
 import { identityOf } from '../../plan/identity.ts';
 import { contentFor, fittingSize, likelySize } from '../../plan/size.ts';
 import type { BuildRequest, Filled, Loader, WorkFiles } from '../loader.ts';
 import { DATA_IMAGE } from '../loader.ts';
 import { imageOptions } from './image-options.ts';
 import { checkEngine, planDataRoot } from './plan-data-root.ts';
+import type { DataRoot } from './write-data-root.ts';
 import { writeDataRoot } from './write-data-root.ts';
 
 /**
@@ -44,7 +47,7 @@ export class DirectLoader implements Loader {
     const open = () => createImage(work.image, { ...options.value, sync: false });
     const written = await writeDataRoot(root.value, open, context);
     if (written.ok) return ok({ tools: {} });
-    return fail(inDataImage(written.failure, request, work));
+    return fail(await inDataImage(written.failure, root.value, options.value, work, context));
   }
 
   /** Never asked for: it does not update. */
@@ -64,17 +67,45 @@ function fileSystemOf(
   return imageOptions(wanted.partition, likely, { uuid, hashSeed, epoch });
 }
 
-/** A given size that does not do is told with one that will. */
-function inDataImage(failure: Failure, request: BuildRequest, { image }: WorkFiles): Failure {
+/** A given size that does not do is told with one that will: all of it is written once more, without a limit. */
+async function inDataImage(
+  failure: Failure,
+  root: DataRoot,
+  options: ImageOptions,
+  { image }: WorkFiles,
+  context: Context,
+): Promise<Failure> {
+  const { request } = root;
   const { size, features } = request.wanted.partition;
   if (failure.reason !== 'no-space' || failure.where !== image || size === 'auto') return failure;
   if (failure.available !== size.bytes) return failure;
+  let needed = failure.needed;
+  if (needed === undefined) {
+    const whole = { ...options, size: 'auto', headroom: { bytes: 0 }, sync: false } as const;
+    const quiet = { ...context, report: () => undefined };
+    const measured = await writeDataRoot(root, () => createImage(image, whole), quiet);
+    if (!measured.ok && measured.failure.reason === 'interrupted') return measured.failure;
+    if (measured.ok) needed = (await stat(image)).size;
+    await rm(image, { force: true });
+  }
   const content = contentFor(request.wanted.engine, request.content);
-  const fits = Math.max(
-    fittingSize(content, { features }),
-    Math.ceil((failure.needed ?? size.bytes + 1) / MIB) * MIB,
-  );
-  return { reason: 'no-space', where: DATA_IMAGE, needed: fits, available: size.bytes, fits };
+  const fits =
+    needed === undefined
+      ? fittingSize(content, { features })
+      : withJournal(needed - journalSize(size.bytes, features), features);
+  const larger = Math.max(fits, Math.ceil((size.bytes + 1) / MIB) * MIB);
+  return {
+    ...{ reason: 'no-space', where: DATA_IMAGE, needed: larger },
+    ...{ available: size.bytes, fits: larger },
+  };
 }
 
 const MIB = 1024 * 1024;
+
+/** Whole MiB that have room for the journal of such a size, too. */
+function withJournal(bytes: number, features: readonly string[] | undefined): number {
+  let fits = bytes;
+  for (let before = 0; before < fits;)
+    [before, fits] = [fits, Math.ceil((bytes + journalSize(fits, features)) / MIB) * MIB];
+  return fits;
+}
