@@ -281,6 +281,16 @@ realTest('mirrors, and what may not be asked', async (t, trees) => {
   assert.equal(three.code, 0, three.said);
   assert.equal((await asked(mirror)) + (await asked(registry)), 0);
 
+  // So it is where openembedded-core would not warn of it.
+  const four = await fetched(
+    'four',
+    `STOWAGE_MIRRORS = "file://${options.shared.downloads} ${mirror.host}"`,
+    'BB_FETCH_PREMIRRORONLY = "1"',
+  );
+  assert.equal(four.code, 0, four.said);
+  assert.doesNotMatch(four.said, /Invalid protocol/u);
+  assert.equal((await asked(mirror)) + (await asked(registry)), 0);
+
   const alone = await fetched('alone', 'BB_FETCH_PREMIRRORONLY = "1"');
   assert.equal(alone.code, 1);
   assert.match(alone.said, /no registry may be asked, as BB_FETCH_PREMIRRORONLY = "1"/u);

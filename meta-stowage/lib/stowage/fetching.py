@@ -128,13 +128,14 @@ def premirrors(d):
     """
     STOWAGE_MIRRORS, and those of PREMIRRORS whose left side matches docker://REGISTRY/NAME of a pinned image: the
     right side is another registry (docker://HOST/PATH), or a directory of downloads (file:///DIR). Returns the mirrors
-    and the directories.
+    and the directories. The first variable takes both too, as openembedded-core warns of docker:// in the second.
     """
     import re
     import bb.fetch2
 
-    mirrors = (d.getVar("STOWAGE_MIRRORS") or "").split()
-    files = []
+    named = (d.getVar("STOWAGE_MIRRORS") or "").split()
+    files = [place[len("file://") :] for place in named if place.startswith("file://")]
+    mirrors = [place for place in named if not place.startswith("file://")]
     urls = [bb.fetch2.decodeurl("docker://" + name) for name in references(d)]
     # scarthgap takes the left side apart as it does any address.
     decode = getattr(bb.fetch2, "decodemirrorurl", bb.fetch2.decodeurl)

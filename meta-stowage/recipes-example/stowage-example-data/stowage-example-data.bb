@@ -9,6 +9,8 @@ inherit stowage-data
 
 STOWAGE_BUNDLES = "stowage-example.yaml"
 STOWAGE_PINS = "stowage-example-pins.json"
+# Beside a product's own, which is called data.
+STOWAGE_DATA_NAME = "example-data"
 
 # It has no pins before somebody makes them.
 EXCLUDE_FROM_WORLD = "1"
