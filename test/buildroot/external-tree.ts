@@ -37,6 +37,7 @@ export const BUILDROOT_FILES = [
   'buildroot-external/package/stowage/stowage.mk',
   'buildroot-external/package/stowage-data/Config.in',
   'buildroot-external/package/stowage-data/pinned-images.awk',
+  'buildroot-external/package/stowage-data/stowage-data-check.mk',
   'buildroot-external/package/stowage-data/stowage-data.mk',
 ] as const;
 

@@ -11,7 +11,7 @@ import { ROOT } from './external-tree.ts';
 import { BOARD, made, placed, tree } from './stand-in-tree.ts';
 
 const DATA = 'BR2_PACKAGE_STOWAGE_DATA';
-const MAKE_FILE = join(ROOT, 'buildroot-external/package/stowage-data/stowage-data.mk');
+const MAKE_FILE = join(ROOT, 'buildroot-external/package/stowage-data/stowage-data-check.mk');
 
 /** [lines of a .config, what make says of them, before any step] */
 const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
@@ -182,9 +182,11 @@ for (const [symbol, { words, takes }] of Object.entries(TEXTS))
   test(`what make takes for ${symbol} is what stowage takes`, async () => {
     const forms = readFileSync(MAKE_FILE, 'utf8')
       .split('\n')
-      .filter((line) => /^STOWAGE_DATA_\w+_FORM = .*[^\\]$/u.test(line));
-    assert.ok(forms.some((line) => line.startsWith(`STOWAGE_DATA_${symbol}_FORM`)));
-    const script = [...forms, 'all:', `\t@printf '%s' '$(STOWAGE_DATA_${symbol}_FORM)'`].join('\n');
+      .filter((line) => /^STOWAGE_DATA_CHECK_\w+_FORM = .*[^\\]$/u.test(line));
+    assert.ok(forms.some((line) => line.startsWith(`STOWAGE_DATA_CHECK_${symbol}_FORM`)));
+    const script = [...forms, 'all:', `\t@printf '%s' '$(STOWAGE_DATA_CHECK_${symbol}_FORM)'`].join(
+      '\n',
+    );
     const form = await run('make', ['-s', '-f', '-', 'all'], { input: `${script}\n` });
     assert.equal(form.code, 0, form.stderr);
     const matched = await run('grep', ['-Ex', '--', form.stdout], { input: words.join('\n') });
