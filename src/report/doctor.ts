@@ -4,6 +4,7 @@ import type { EngineChoice } from '../tools/find-engine.ts';
 import { rootCommands } from '../tools/mount.ts';
 import { lastLines } from '../tools/run-command.ts';
 import { examineEngine } from './examine-engine.ts';
+import { formatBytes } from './describe-failure.ts';
 import type { Machine } from './machine.ts';
 import { localMachine } from './machine.ts';
 
@@ -269,12 +270,6 @@ function readVersion(text: string): Version | undefined {
 function atLeast(version: Version | undefined, needed: Version): boolean {
   if (version === undefined) return false;
   return version[0] > needed[0] || (version[0] === needed[0] && version[1] >= needed[1]);
-}
-
-function formatBytes(bytes: number): string {
-  return bytes >= 2 ** 30
-    ? `${(bytes / 2 ** 30).toFixed(1)} GiB`
-    : `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 }
 
 function shellWord(text: string): string {

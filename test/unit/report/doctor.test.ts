@@ -265,7 +265,7 @@ describe('examineMachine', () => {
       'too little space',
       { free: 2 ** 20 },
       'space for the output',
-      /1 MiB are free in \/out, needed are 1\.0 GiB/,
+      /1\.0 MB are free in \/out, needed are 1\.1 GB/,
       'du -xh --max-depth=1 /out | sort -h',
     ],
     [
