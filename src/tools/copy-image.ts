@@ -39,7 +39,7 @@ export async function copyImage(
 async function copyInto(from: string, to: string, signal?: AbortSignal): Promise<Result<void>> {
   // Everything but this goes without another program.
   if (findProgram('cp') === undefined) return copyPlainly(from, to, signal);
-  const options = ['--reflink=auto', '--sparse=always', '--no-target-directory'];
+  const options = ['--reflink=auto', '--sparse=auto', '--no-target-directory'];
   const copied = await runCommand('cp', [...options, '--', from, to], { signal });
   if (copied.ok) return ok();
   if (copied.failure.reason === 'command-failed' && /No space left/.test(copied.failure.stderr))

@@ -10,6 +10,7 @@ import type { NewFileSystem } from '../../tools/e2fsprogs.ts';
 import { makeFileSystem } from '../../tools/e2fsprogs.ts';
 import type { BuildRequest, Filled, Loader, WorkFiles } from '../loader.ts';
 import { finishFileSystem } from '../finish.ts';
+import { collectGarbage } from '../small-heap.ts';
 import { fillSized } from '../sized-fill.ts';
 import { Undo } from '../undo.ts';
 import { loadDindImage } from './dind-image.ts';
@@ -150,7 +151,10 @@ export class DindLoader implements Loader {
         const loaded = await loadImages(images, request.store, engine, watched);
         if (!loaded.ok) return loaded;
         step('check images');
-        return checkImages(images, request.store, engine, watched);
+        const checked = await checkImages(images, request.store, engine, watched);
+        // Of streaming the images; what proves the result has threads of its own.
+        collectGarbage();
+        return checked;
       },
     });
     if (!version.ok) return version;

@@ -17,7 +17,7 @@ import {
   translate,
 } from './layer-items.ts';
 import type { PlannedContent, PlannedLayer } from './plan-content.ts';
-import { keepHeapSmall } from './small-heap.ts';
+import { keepHeapSmall } from '../small-heap.ts';
 
 /**
  * What takes a data root: an ext4 image, an archive, a directory. After a failure only `abandon` may be called.
