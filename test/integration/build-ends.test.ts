@@ -28,7 +28,7 @@ import { pushPair, startProduct } from './product.ts';
  */
 const owner = fileOwner();
 const product = await startProduct(owner, 1000);
-const engine = await startEngine(owner);
+const engine = await startEngine(owner, { holding: product.dind });
 const dir = temporaryTree(owner);
 const store = join(dir, 'store');
 const pins = join(dir, 'pins.json');

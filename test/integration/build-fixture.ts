@@ -10,7 +10,7 @@ import type { MachineState, Watched } from '../rig/machine-state.ts';
 import { assertNothingLeft, machineState } from '../rig/machine-state.ts';
 import type { Owner } from '../rig/owner.ts';
 import { must, PATH_WITH_SBIN, waitFor, type Outcome } from '../rig/process.ts';
-import { push, pushFrom } from '../rig/publish.ts';
+import { push, pushDind } from '../rig/publish.ts';
 import { startRegistry, type Registry } from '../rig/registry.ts';
 import type { Running, StowageOptions } from '../rig/stowage.ts';
 import { startStowage, STOWAGE } from '../rig/stowage.ts';
@@ -33,14 +33,14 @@ const BIG = 48_000_000;
 export async function startBuildFixture(owner: Owner): Promise<BuildFixture> {
   const registry = await startRegistry(owner);
   const dind = await dindImage();
-  await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
+  await pushDind(registry, dind, 'library/docker:28.5.2-dind');
   await pushPair(registry, 'linux/amd64');
   const big = await makeImage({ platform: 'linux/amd64', layers: [{ big: noise(950, BIG) }] });
   await push(registry, 'big/1:1', big);
   const dir = temporaryTree(owner);
   const fixture = {
     registry,
-    engine: await startEngine(owner),
+    engine: await startEngine(owner, { holding: dind }),
     dir,
     bundle: join(dir, 'bundle.yaml'),
     pins: join(dir, 'pins.json'),

@@ -9,7 +9,7 @@ import { startEngine } from '../rig/engine.ts';
 import { makeImage, makeLayer, noise } from '../rig/image.ts';
 import { fileOwner } from '../rig/owner.ts';
 import { must, PATH_WITH_SBIN } from '../rig/process.ts';
-import { push, pushFrom } from '../rig/publish.ts';
+import { push, pushDind } from '../rig/publish.ts';
 import { startRegistry } from '../rig/registry.ts';
 import type { StowageOptions } from '../rig/stowage.ts';
 import { runStowage, STOWAGE } from '../rig/stowage.ts';
@@ -22,7 +22,7 @@ const dir = temporaryTree(owner);
 chmodSync(dir, 0o755);
 const registry = await startRegistry(owner);
 const dind = await dindImage();
-await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
+await pushDind(registry, dind, 'library/docker:28.5.2-dind');
 const platform = 'linux/amd64';
 const CAPABILITY = `\x01\0\0\x02\0\x20${'\0'.repeat(14)}`;
 const base = await makeLayer({
@@ -52,8 +52,7 @@ await push(registry, 'diff/app:2', await image({ ...above, app: 'version 2' }));
 const other = await makeLayer({ other: noise(43, 200_000) }, { gzip: false });
 await push(registry, 'diff/other:1', await makeImage({ platform, layers: [base, other] }));
 const store = join(dir, 'store');
-const engine = await startEngine(owner);
-await engine.load(dind);
+const engine = await startEngine(owner, { holding: dind });
 
 /** A bundle with that version of the app, pinned and fetched. */
 async function inputsOf(version: string): Promise<string[]> {

@@ -23,7 +23,7 @@ import { makeImage, makeIndex, makeLayer, noise, writeLayout } from '../rig/imag
 import { startDevice } from '../rig/device-engine.ts';
 import { fileOwner } from '../rig/owner.ts';
 import { must, PATH_WITH_SBIN } from '../rig/process.ts';
-import { push, pushFrom } from '../rig/publish.ts';
+import { push, pushDind } from '../rig/publish.ts';
 import { startRegistry } from '../rig/registry.ts';
 import type { StowageOptions } from '../rig/stowage.ts';
 import { runStowage } from '../rig/stowage.ts';
@@ -36,7 +36,7 @@ const owner = fileOwner();
 const directory = temporaryTree(owner);
 const registry = await startRegistry(owner);
 const dind = await dindImage();
-await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
+await pushDind(registry, dind, 'library/docker:28.5.2-dind');
 const platform = 'linux/amd64';
 const CAPABILITY = `\x01\0\0\x02\0\x20${'\0'.repeat(14)}`;
 const base = await makeLayer({

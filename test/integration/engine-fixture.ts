@@ -15,7 +15,7 @@ import {
 } from '../rig/image.ts';
 import type { Owner } from '../rig/owner.ts';
 import type { Outcome } from '../rig/process.ts';
-import { push, pushFrom } from '../rig/publish.ts';
+import { push, pushDind } from '../rig/publish.ts';
 import { startRegistry, type Registry } from '../rig/registry.ts';
 import { runStowage } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
@@ -28,6 +28,8 @@ export type EngineStore = 'containerd' | 'overlay2';
 export interface EngineFixture {
   readonly registry: Registry;
   readonly engine: OuterEngine;
+  /** What was fetched for one build is there for the next. */
+  readonly store: string;
   /** Made, published and handed to the builder's engine when first asked for. */
   dind(release: Release): Promise<DindImage>;
   /** Publishes an engine's image, and hands it to the builder's engine. */
@@ -38,14 +40,10 @@ export interface EngineFixture {
 
 export async function startFixture(owner: Owner): Promise<EngineFixture> {
   const registry = await startRegistry(owner);
-  const engine = await startEngine(owner);
+  const engine = await startEngine(owner, { holding: await dindImage() });
   const dinds = new Map<Release, Promise<DindImage>>();
   const adopt = async (dind: DindImage): Promise<DindImage> => {
-    await pushFrom(
-      registry,
-      `library/docker:${dind.version}-dind`,
-      `oci:${dind.layout}:${dind.name}`,
-    );
+    await pushDind(registry, dind);
     await engine.load(dind);
     return dind;
   };
@@ -56,6 +54,7 @@ export async function startFixture(owner: Owner): Promise<EngineFixture> {
   return {
     registry,
     engine,
+    store: join(temporaryTree(owner), 'store'),
     adopt,
     dind: (release) => {
       const known = dinds.get(release) ?? make(release);
@@ -92,7 +91,7 @@ export interface BuildOutcome extends Outcome {
   readonly bundle: string;
 }
 
-/** pin, fetch and build in a directory of its own; ends where one of them fails. */
+/** pin, fetch and build in a directory of its own, from the fixture's store; ends where one of them fails. */
 export async function buildWith(
   t: TestContext,
   fixture: EngineFixture,
@@ -118,7 +117,7 @@ export async function buildWith(
     ].join('\n'),
   );
   const pins = join(dir, 'pins.json');
-  const store = join(dir, 'store');
+  const { store } = fixture;
   const output = join(dir, 'data.ext4');
   const files = { output, pins, store, bundle };
   const mirror = ['--mirror', fixture.registry.host];

@@ -12,8 +12,7 @@ import { APPARMOR, BUNDLE, startProduct, targetArguments } from './product.ts';
 
 const owner = fileOwner();
 const product = await startProduct(owner);
-const engine = await startEngine(owner);
-await engine.load(product.dind);
+const engine = await startEngine(owner, { holding: product.dind });
 const dir = temporaryTree(owner);
 const pins = join(dir, 'pins.json');
 const store = join(dir, 'store');

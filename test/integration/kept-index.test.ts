@@ -7,7 +7,7 @@ import { dindImage } from '../rig/dind-image.ts';
 import { startEngine } from '../rig/engine.ts';
 import { makeImage, makeIndex, makeLayer, noise } from '../rig/image.ts';
 import { fileOwner } from '../rig/owner.ts';
-import { push, pushFrom } from '../rig/publish.ts';
+import { push, pushDind } from '../rig/publish.ts';
 import { startRegistry } from '../rig/registry.ts';
 import { runStowage } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
@@ -15,9 +15,8 @@ import { temporaryTree } from '../rig/temporary-tree.ts';
 const owner = fileOwner();
 const registry = await startRegistry(owner);
 const dind = await dindImage();
-await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
-const engine = await startEngine(owner);
-await engine.load(dind);
+await pushDind(registry, dind, 'library/docker:28.5.2-dind');
+const engine = await startEngine(owner, { holding: dind });
 const base = await makeLayer({ 'bin/base': noise(1, 100_000) });
 const kept = makeIndex({
   'linux/amd64': await makeImage({ platform: 'linux/amd64', layers: [base, { own: 'a' }] }),

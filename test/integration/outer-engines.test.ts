@@ -13,7 +13,7 @@ import { assertNothingLeft, machineState } from '../rig/machine-state.ts';
 import { fileOwner } from '../rig/owner.ts';
 import { startPodman } from '../rig/podman.ts';
 import { mustAsRoot, waitFor } from '../rig/process.ts';
-import { push, pushFrom } from '../rig/publish.ts';
+import { push, pushDind } from '../rig/publish.ts';
 import { startRegistry } from '../rig/registry.ts';
 import { rounds } from '../rig/skip.ts';
 import { runStowage, startStowage } from '../rig/stowage.ts';
@@ -92,7 +92,7 @@ const SNAPSHOTS: Readonly<Record<Store, string>> = {
 const platforms = ['linux/amd64', 'linux/arm64'] as const;
 
 test('set-up: an image that asks for every right is in the store', async (t) => {
-  await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
+  await pushDind(registry, dind, 'library/docker:28.5.2-dind');
   const images: Record<string, Image> = {};
   for (const platform of platforms) images[platform] = await demandingImage(platform);
   await push(registry, 'demanding/image:1', makeIndex(images));

@@ -5,7 +5,7 @@ import { dindImage, type DindImage } from '../rig/dind-image.ts';
 
 import { makeImage, makeIndex, makeLayer, noise, type Image } from '../rig/image.ts';
 import { atEnd, type Owner } from '../rig/owner.ts';
-import { push, pushFrom } from '../rig/publish.ts';
+import { push, pushDind } from '../rig/publish.ts';
 import { startRegistry, type Registry } from '../rig/registry.ts';
 
 /** The bundle that is shipped, as users have it. */
@@ -57,11 +57,7 @@ const BOARDS = [
 export async function startProduct(owner: Owner, size = 200_000): Promise<Product> {
   const registry = await startRegistry(owner);
   const dind = await dindImage();
-  await pushFrom(
-    registry,
-    `library/docker:${dind.version}-dind`,
-    `oci:${dind.layout}:${dind.name}`,
-  );
+  await pushDind(registry, dind);
   const boards: Board[] = [];
   for (const [number, board] of BOARDS.entries()) {
     const names = new Map<string, string>();

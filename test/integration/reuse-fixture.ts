@@ -8,7 +8,7 @@ import { startEngine, type OuterEngine } from '../rig/engine.ts';
 import { makeImage, makeLayer, noise } from '../rig/image.ts';
 import type { Owner } from '../rig/owner.ts';
 import { must, type Outcome } from '../rig/process.ts';
-import { push, pushFrom } from '../rig/publish.ts';
+import { push, pushDind } from '../rig/publish.ts';
 import { startRegistry } from '../rig/registry.ts';
 import { runStowage, startStowage, type Running, type StowageOptions } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
@@ -38,7 +38,7 @@ export async function startReuse(owner: Owner): Promise<Reuse> {
   const registry = await startRegistry(owner);
   const dind = await dindImage();
   const platform = dind.platform;
-  await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
+  await pushDind(registry, dind, 'library/docker:28.5.2-dind');
   const base = await makeLayer({ 'etc/base': noise(7, 200_000), 'bin/sh': 'none' });
   for (const [number, name] of [...Object.keys(IMAGES), 'extra'].entries()) {
     const middle = await makeLayer({ [`usr/${name}/middle`]: noise(100 + number, 100_000) });
@@ -48,8 +48,7 @@ export async function startReuse(owner: Owner): Promise<Reuse> {
       await push(registry, `reuse/${name}:${version}`, image);
     }
   }
-  const engine = await startEngine(owner);
-  await engine.load(dind);
+  const engine = await startEngine(owner, { holding: dind });
   const dir = temporaryTree(owner);
   const store = join(dir, 'store');
   let count = 0;

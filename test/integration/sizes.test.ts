@@ -20,7 +20,7 @@ import { fileOwner } from '../rig/owner.ts';
 import { PeakDisk } from '../rig/peak-disk.ts';
 import type { Outcome } from '../rig/process.ts';
 import { must, mustAsRoot } from '../rig/process.ts';
-import { push, pushFrom } from '../rig/publish.ts';
+import { push, pushDind } from '../rig/publish.ts';
 import { startRegistry } from '../rig/registry.ts';
 import { startStowage } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
@@ -30,10 +30,9 @@ const UUID = '5f0c4a1e-9a3b-4c5d-8e6f-0123456789ab';
 
 const owner = fileOwner();
 const registry = await startRegistry(owner);
-const engine = await startEngine(owner);
 const dind = await dindImage();
-await engine.load(dind);
-await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
+const engine = await startEngine(owner, { holding: dind });
+await pushDind(registry, dind, 'library/docker:28.5.2-dind');
 
 /** Some 60 MB unpacked in 3000 files, on top of each other; and 9000 files of a byte: more than a group has inodes. */
 const layers: Layer[] = [];

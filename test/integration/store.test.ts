@@ -18,7 +18,7 @@ import type { Owner } from '../rig/owner.ts';
 import { atEnd, fileOwner } from '../rig/owner.ts';
 import { must, mustAsRoot, waitFor } from '../rig/process.ts';
 import type { Outcome } from '../rig/process.ts';
-import { push, pushFrom } from '../rig/publish.ts';
+import { push, pushDind } from '../rig/publish.ts';
 import { startRegistry } from '../rig/registry.ts';
 import { rounds } from '../rig/skip.ts';
 import { runStowage, startStowage } from '../rig/stowage.ts';
@@ -43,7 +43,7 @@ await push(
   await makeImage({ platform: 'linux/amd64', layers: [{ no: 'engine' }] }),
 );
 const dind = await dindImage();
-await pushFrom(registry, 'library/docker:28.5.2-dind', `oci:${dind.layout}:${dind.name}`);
+await pushDind(registry, dind, 'library/docker:28.5.2-dind');
 const dir = temporaryTree(owner);
 
 function bundleOf(

@@ -105,6 +105,16 @@ export async function dindImage(
   return { layout: dir, ...record, busybox: join(dir, 'busybox') };
 }
 
+/** Its config and its layer. */
+export function dindBlobs({ layout }: DindImage): readonly { file: string; hex: string }[] {
+  const text = readFileSync(join(layout, 'manifest.json'), 'utf8');
+  const [{ Config, Layers }] = JSON.parse(text) as [{ Config: string; Layers: string[] }];
+  return [Config, ...Layers].map((path) => ({
+    file: join(layout, path),
+    hex: path.split('/').at(-1) ?? '',
+  }));
+}
+
 /**
  * Where this machine's own packages come from, read from apt. On Debian the suite is the one whose engine
  * the bundles name; elsewhere it is the machine's own, with whatever engine that has.

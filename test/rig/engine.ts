@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DindImage } from './dind-image.ts';
+import { dindBlobs, type DindImage } from './dind-image.ts';
+import { copyRoot, keepRoot } from './engine-root.ts';
 import { mountsBelow } from './machine-state.ts';
 import { atEnd, type Owner } from './owner.ts';
 import {
@@ -30,7 +31,7 @@ export interface OuterEngine {
   docker(args: readonly string[], input?: string): Promise<Outcome>;
   /** The same, and it has to succeed: standard output. */
   mustDocker(args: readonly string[], input?: string): Promise<string>;
-  /** Makes the dind image known to it, under its full name. */
+  /** Makes the dind image known to it, under its full name, where it is not yet. */
   load(image: DindImage): Promise<void>;
   /** What the daemon said; empty where it is not ours. */
   log(): string;
@@ -53,6 +54,8 @@ export interface EngineSettings {
   readonly remap?: string;
   /** Lets the daemon see no mount that is made after it started, as one that is outside of our container. */
   readonly apart?: boolean;
+  /** Knows this image from the start: taken from a data root that an earlier one has left, and not loaded again. */
+  readonly holding?: DindImage;
 }
 
 /**
@@ -84,6 +87,9 @@ export async function startEngine(owner: Owner, options: EngineSettings = {}): P
       root: true,
       pid: () => (existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : undefined),
     });
+  const { holding } = options;
+  const root = join(dir, 'root');
+  const held = holding !== undefined && (await copyRoot(holding, root));
   let daemon: Daemon | undefined = launch();
   const log = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '');
   let stopped = false;
@@ -122,7 +128,16 @@ export async function startEngine(owner: Owner, options: EngineSettings = {}): P
   };
   atEnd(owner, stop);
   const version = await answers();
-  return { ...engineAt(host, version, true, log, stop), halt, resume };
+  const engine = { ...engineAt(host, version, true, log, stop), halt, resume };
+  if (holding === undefined) return engine;
+  await engine.load(holding);
+  if (!held) {
+    // For the next one: of an engine that is at rest.
+    await halt('SIGTERM');
+    await keepRoot(holding, root);
+    await resume();
+  }
+  return engine;
 }
 
 const LAUNCH = 'exec dockerd "$@" >>"$0" 2>&1';
@@ -160,6 +175,9 @@ function engineAt(
     docker: (args, text) => run('docker', ['-H', host, ...args], input(text)),
     mustDocker: (args, text) => must('docker', ['-H', host, ...args], input(text)),
     load: async (image) => {
+      const known = ['-H', host, 'image', 'inspect', '--format', '{{.Id}}', image.name];
+      const [config] = dindBlobs(image);
+      if ((await run('docker', known)).stdout.trim() === `sha256:${config?.hex ?? ''}`) return;
       const env = { ...process.env, PATH: PATH_WITH_SBIN, LC_ALL: 'C' };
       const tar = spawn(
         'tar',

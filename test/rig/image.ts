@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -202,7 +202,7 @@ export function digestOf(bytes: Uint8Array): string {
 export function noise(seed: number, length: number): Uint8Array {
   const bytes = Buffer.alloc(Math.ceil(length / 32) * 32);
   for (let at = 0; at < length; at += 32)
-    createHash('sha256').update(`${seed} ${at}`).digest().copy(bytes, at);
+    bytes.write(hash('sha256', `${seed} ${at}`, 'binary'), at, 'binary');
   return bytes.subarray(0, length);
 }
 

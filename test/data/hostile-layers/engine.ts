@@ -38,9 +38,8 @@ export async function loadIntoEngine(
   const empty = join(dir, 'empty.ext4');
   await must('truncate', ['-s', '64M', empty]);
   await must('mke2fs', ['-q', '-F', '-t', 'ext4', '-I', '256', '-b', '4096', empty]);
-  const outer = await startEngine(owner);
   const dind = await dindImage(progress);
-  await outer.load(dind);
+  const outer = await startEngine(owner, { holding: dind });
   const grow = 2 * 1024 * 1024 * 1024;
   const device = await startDevice(owner, empty, { engine: outer, dind, grow, store });
   const since = Math.floor(Date.now() / 1000) - 1;
