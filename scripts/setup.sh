@@ -47,6 +47,7 @@ git             git              tests of what is tracked
 rsync           rsync            real Buildroot, and the jobs of the template for GitLab
 genimage        genimage         puts a data image on a disk
 systemd-analyze systemd          checks the units of the example board
+strace          strace           shows what the direct loader asks the system for
 shellcheck      shellcheck       checks the shell scripts
 go              golang-go        judges databases by what wrote the format first
 '

@@ -5,19 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { nodeOf, OTHER_CLOCK, OTHER_NODES } from '../rig/other-node.ts';
 import { must, mustAsRoot } from '../rig/process.ts';
-import { rounds } from '../rig/skip.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
-
-/** A clock that is decades off, for whoever looks at it. */
-const OTHER_CLOCK = `data:text/javascript,${encodeURIComponent(`
-  const real = Date.now;
-  const now = () => real() - 20 * 365 * 86400e3;
-  globalThis.Date = class extends Date {
-    constructor(...given) { given.length === 0 ? super(now()) : super(...given); }
-    static now() { return now(); }
-  };
-`)}`;
 
 void test('an image has the same bytes whoever writes it, wherever and whenever', async (t) => {
   const parent = temporaryTree(t);
@@ -54,14 +44,6 @@ void test('an image has the same bytes whoever writes it, wherever and whenever'
     plain,
   );
   assert.equal(await sumOf('clock', [], {}, [process.execPath, '--import', OTHER_CLOCK]), plain);
-  for (const version of NODES) {
-    const place = join(parent, `node-${version}`);
-    await must('npm', ['install', '--silent', '--no-save', '--prefix', place, `node@${version}`]);
-    const node = join(place, 'node_modules', 'node', 'bin', 'node');
-    assert.match(await must(node, ['--version']), new RegExp(`^v${version}\\.`));
-    assert.equal(await sumOf(`by-${version}`, [], {}, [node]), plain);
-  }
+  for (const version of OTHER_NODES)
+    assert.equal(await sumOf(`by-${version}`, [], {}, [await nodeOf(version, parent)]), plain);
 });
-
-/** Fetched as packages, so in `make soak` alone. */
-const NODES: readonly number[] = Array.from({ length: rounds(0, 3) }, (_, i) => 20 + 2 * i);
