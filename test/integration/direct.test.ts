@@ -140,7 +140,7 @@ void test('nobody builds the same bytes with no other program, in whatever place
 
 for (const kind of ['containerd', 'overlay2'] as const)
   void test(`the engine's own data root of ${kind} is the same, and it runs on ours`, async (t) => {
-    const engine = await startEngine(t);
+    const engine = await startEngine(t, { holding: dind });
     const dir = temporaryTree(t);
     const [ours, theirs] = [join(dir, 'ours.ext4'), join(dir, 'theirs.ext4')];
     const built = await buildTo(t, ours, ['--engine-store', kind]);
@@ -154,7 +154,6 @@ for (const kind of ['containerd', 'overlay2'] as const)
     const [one, other] = [await contentOf(t, ours, kind), await contentOf(t, theirs, kind)];
     assert.deepEqual(comparable(one), comparable(other));
 
-    await engine.load(dind);
     const device = await startDevice(t, ours, { engine, dind, store: kind });
     const images = await device.images();
     assert.deepEqual(

@@ -271,7 +271,7 @@ test('one flipped bit: the build ends with 3, names image and remedy, and leaves
   bytes[4 * MB] = (bytes[4 * MB] ?? 0) ^ 1;
   writeFileSync(path, bytes);
   const outputs = temporaryTree(t);
-  const engine = await startEngine(t);
+  const engine = await startEngine(t, { holding: dind });
   const built = await build(store, join(outputs, 'data.ext4'), engine);
   assert.equal(built.code, 3, built.stderr);
   assert.match(built.stderr, /two: sha256:[0-9a-f]{64} is not what its name says/);
