@@ -5,6 +5,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { makeAhead } from './rig/make-ahead.ts';
 import { leftOnMachine, wholeMachine } from './rig/machine-state.ts';
 import { isOfRun, shareRunTag } from './rig/run-tag.ts';
 import { sideBySide, type TestEvent } from './rig/side-by-side.ts';
@@ -39,6 +40,8 @@ const before = await wholeMachine();
 await pipeline(Readable.from(allEvents()), new spec(), new PassThrough(), process.stdout);
 
 async function* allEvents(): AsyncGenerator {
+  // Ready when the unit tests are.
+  const ahead = wanted.length === 0 ? makeAhead() : undefined;
   for (const suite of suites()) {
     const timeout = suite.timeout * (SOAK ? 20 : 1);
     for await (const event of sideBySide(suite.files, { ...suite, timeout, kindOf }, tellLong)) {
@@ -46,6 +49,7 @@ async function* allEvents(): AsyncGenerator {
       noteSkip(event);
     }
   }
+  await ahead;
   totals.set('duration_ms', Date.now() - began);
   for (const name of refusedSkips) yield diagnostic(`skipped, which CI does not accept: ${name}`);
   for (const [name, count] of totals) yield diagnostic(`${name} ${count}`);
