@@ -41,8 +41,10 @@ export async function updateImage(
     },
   };
   let synced: Promise<Result<void>> | undefined;
-  const copy = async (): Promise<Result<void>> => {
+  const copy = async (quiet: Promise<Result<unknown>>): Promise<Result<void>> => {
     context.report({ type: 'step', step: 'copy' });
+    const mayWrite = await quiet;
+    if (!mayWrite.ok) return mayWrite;
     const [copied, isReady] = await Promise.all([copyImage(original, work.image, signal), ready]);
     if (!copied.ok) return copied;
     synced = copied.value.synced;
@@ -56,7 +58,7 @@ export async function updateImage(
   const needsEngine = Object.keys(load).length + remove.length + rename.length > 0;
   const changed = needsEngine
     ? await loader.change(request, changes.images, work, copy, context)
-    : await copy();
+    : await copy(Promise.resolve(ok()));
   if (!changed.ok) return changed;
 
   if (changes.files.remove.length > 0) {

@@ -9,7 +9,7 @@ import { engineFailure, findEngine } from './find-engine.ts';
 import type { CommandFailure, CommandOptions, CommandOutput } from './run-command.ts';
 import { lastLines, runCommand } from './run-command.ts';
 
-/** Milliseconds for `run --detach`, which takes half a second where nothing is wrong. */
+/** Milliseconds for making a container, and for starting it: a quarter of a second each where nothing is wrong. */
 const START_DEADLINE = 120_000;
 
 /** Milliseconds for a question, and for work on a container. */
@@ -56,20 +56,31 @@ export class ContainerEngine {
   }
 
   /**
-   * Starts a container in the background, with these rights and no network; returns its ID. It takes no signal: a
-   * container whose start was called off half-way might still come to be after its removal.
+   * Makes a container with these rights and no network, and starts nothing in it; returns its ID. It takes no signal:
+   * what was called off half-way might still come to be after its removal. An engine that lays a container's own files
+   * over the image's waits for all that anybody has written to that file system, so this is done before much is.
    */
-  async start(args: readonly string[], rights: Rights): Promise<Result<string>> {
+  async create(args: readonly string[], rights: Rights): Promise<Result<string>> {
     const found = await this.found();
     if (!found.ok) return found;
     const flags = rightsArguments(rights, found.value, await openFilesLimit());
     // A driver whose lines can be read again, whatever the engine's default is.
+    const created = await this.#run(
+      ['create', '--pull=never', '--log-driver=json-file', ...flags, ...args],
+      { deadline: START_DEADLINE },
+      'making a container',
+    );
+    return created.ok ? ok(created.value?.stdout.trim() ?? '') : created;
+  }
+
+  /** Starts one in the background; takes no signal either. */
+  async start(id: string): Promise<Result<void>> {
     const started = await this.#run(
-      ['run', '--detach', '--pull=never', '--log-driver=json-file', ...flags, ...args],
+      ['start', id],
       { deadline: START_DEADLINE },
       'starting a container',
     );
-    return started.ok ? ok(started.value?.stdout.trim() ?? '') : started;
+    return started.ok ? ok() : started;
   }
 
   /** Undefined where there is no such container. */

@@ -194,10 +194,10 @@ function wrapper(t: TestContext, without: string, more: readonly string[] = []):
   writeFileSync(
     file,
     `#!/bin/sh
-[ "$1" = run ] || exec docker "$@"
+[ "$1" = create ] || exec docker "$@"
 shift
 for argument; do shift; [ "$argument" = '${without}' ] || set -- "$@" "$argument"; done
-exec docker run ${more.join(' ')} "$@"
+exec docker create ${more.join(' ')} "$@"
 `,
   );
   chmodSync(file, 0o755);

@@ -57,6 +57,14 @@ export interface EngineContainerOptions {
 }
 
 /** A dockerd in a container whose data root is the mounted partition. */
+/** A container in which nothing runs yet. */
+export interface MadeContainer {
+  /** Starts it, and no daemon in it. */
+  readonly start: () => Promise<Result<void>>;
+  /** Starts the daemon in it, once the image is mounted, and waits until that answers. */
+  readonly run: () => Promise<Result<EngineContainer>>;
+}
+
 export class EngineContainer {
   readonly api: EngineApi;
   readonly version: EngineVersion;
@@ -85,15 +93,15 @@ export class EngineContainer {
   }
 
   /**
-   * Starts the container, and no daemon yet: the image need not be mounted. Its removal is added to `undo`. What it
-   * returns starts the daemon once the image is mounted, and waits until that answers.
+   * Makes the container, which must be started by who gets it; the image need not be mounted for either. Its removal
+   * is added to `undo`.
    */
-  static async start(
+  static async make(
     outer: ContainerEngine,
     options: EngineContainerOptions,
     undo: Undo,
     context: Context,
-  ): Promise<Result<() => Promise<Result<EngineContainer>>>> {
+  ): Promise<Result<MadeContainer>> {
     await mkdir(options.runDirectory);
     const { dataRoot, expected, runDirectory } = options;
     for (const [file, text] of Object.entries(daemonFiles({ dataRoot, ...expected })))
@@ -102,9 +110,9 @@ export class EngineContainer {
     const name = `stowage-${process.pid}-${Date.now().toString(36)}`;
     const forget = undo.add('remove the container', () => outer.remove(name));
     const rights = engineRights(options.privileged);
-    const started = await outer.start(runArguments(name, options), rights);
-    if (!started.ok) return started;
-    return ok(async () => {
+    const made = await outer.create(runArguments(name, options), rights);
+    if (!made.ok) return made;
+    const run = async (): Promise<Result<EngineContainer>> => {
       const witness = join(options.mountPoints.image, WITNESS);
       const go = join(runDirectory, GO);
       await writeFile(`${go}.new`, (await exists(witness)) ? WITNESS : '');
@@ -124,7 +132,8 @@ export class EngineContainer {
       return confirmed.failure.reason === 'api-failed'
         ? fail(await died(outer, name, 'starting', confirmed.failure.detail))
         : fail(confirmed.failure);
-    });
+    };
+    return ok({ start: () => outer.start(name), run });
   }
 
   /**

@@ -9,6 +9,7 @@ import type { BuildRequest, WorkFiles } from '../loader.ts';
 import type { Undo } from '../undo.ts';
 import { mountPointsOf } from '../work-directory.ts';
 import type { ExpectedEngine } from './check-engine.ts';
+import type { MadeContainer } from './engine-container.ts';
 import { EngineContainer } from './engine-container.ts';
 import { formatLabel } from './reap.ts';
 
@@ -22,8 +23,11 @@ export interface EngineOptions {
 
 /** What is done with an engine. */
 export interface EngineWork {
-  /** Puts the data image there. Its container starts meanwhile, which takes a quarter of a second. */
-  readonly prepare: () => Promise<Result<void>>;
+  /**
+   * Puts the data image there. Its container is made and started meanwhile, which takes a quarter of a second; who
+   * writes much waits until it is `made`, which else waits for all that was written.
+   */
+  readonly prepare: (made: Promise<Result<unknown>>) => Promise<Result<void>>;
   /** `watched` calls it off when the engine hangs. */
   readonly run: (engine: EngineContainer, watched: Context) => Promise<Result<void>>;
 }
@@ -48,7 +52,7 @@ export async function inEngine(
   // The container goes first, then the image: what was added last is taken back first.
   const clear = undo.add('unmount the mount point', () => unmountImage(mountPoints.shared));
   const unmount = undo.add('unmount the data image', () => unmountImage(mountPoints.image));
-  const start = async (): ReturnType<typeof EngineContainer.start> => {
+  const make = async (): Promise<Result<MadeContainer>> => {
     const image = await options.loadImage();
     if (!image.ok) return image;
     const shared = await shareMounts(mountPoints.shared, context.signal);
@@ -62,9 +66,16 @@ export async function inEngine(
       privileged: options.privileged,
       expected: options.expected,
     };
-    return EngineContainer.start(options.outer, container, undo, context);
+    return EngineContainer.make(options.outer, container, undo, context);
   };
-  const [prepared, started] = await Promise.all([prepare(), start()]);
+  const making = make();
+  const start = async (): Promise<Result<MadeContainer>> => {
+    const made = await making;
+    if (!made.ok) return made;
+    const started = await made.value.start();
+    return started.ok ? made : started;
+  };
+  const [prepared, started] = await Promise.all([prepare(making), start()]);
   if (!prepared.ok) return prepared;
   if (!started.ok) return started;
   step('mount');
@@ -72,7 +83,7 @@ export async function inEngine(
   if (!mounted.ok) return mounted;
   step('start engine');
   const [engine, unshared] = await Promise.all([
-    started.value(),
+    started.value.run(),
     unshareMounts(mountPoints.shared, context.signal),
   ]);
   if (!engine.ok) return engine;
