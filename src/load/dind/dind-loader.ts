@@ -23,6 +23,7 @@ import { inEngine } from './in-engine.ts';
 import { loadImages } from './load-images.ts';
 import { reapLeftovers } from './reap.ts';
 import { scrub } from './scrub.ts';
+import { whileWritingBack } from './write-back.ts';
 
 export interface DindOptions {
   /** Which engine of the builder runs the dind image. */
@@ -89,10 +90,12 @@ export class DindLoader implements Loader {
         prepare,
         run: async (engine, watched) => {
           context.report({ type: 'step', step: 'change images' });
-          const done = await changeImages(changes, request.store, engine, watched);
-          if (!done.ok) return done;
-          context.report({ type: 'step', step: 'check images' });
-          return checkImages(request.pins.images, request.store, engine, watched);
+          return whileWritingBack(work, watched, async (within) => {
+            const done = await changeImages(changes, request.store, engine, within);
+            if (!done.ok) return done;
+            context.report({ type: 'step', step: 'check images' });
+            return checkImages(request.pins.images, request.store, engine, within);
+          });
         },
       });
       if (!changed.ok) return changed;
@@ -148,10 +151,12 @@ export class DindLoader implements Loader {
       },
       run: async (engine, watched) => {
         step('load images');
-        const loaded = await loadImages(images, request.store, engine, watched);
-        if (!loaded.ok) return loaded;
-        step('check images');
-        const checked = await checkImages(images, request.store, engine, watched);
+        const checked = await whileWritingBack(work, watched, async (within) => {
+          const loaded = await loadImages(images, request.store, engine, within);
+          if (!loaded.ok) return loaded;
+          step('check images');
+          return checkImages(images, request.store, engine, within);
+        });
         // Of streaming the images; what proves the result has threads of its own.
         collectGarbage();
         return checked;
