@@ -53,8 +53,8 @@ export function rootCommands(directory: string): readonly RootCommand[] {
     {
       tool: 'mount',
       name: 'mount --make-private',
-      args: unshareArguments(`${work}/mnt`),
-      rule: '^--make-private /[^ ]+\\.stowage/mnt$',
+      args: shareAnewArguments(`${work}/mnt`),
+      rule: '^--make-private --make-shared /[^ ]+\\.stowage/mnt$',
     },
     {
       tool: 'umount',
@@ -82,17 +82,20 @@ export async function shareMounts(directory: string, signal?: AbortSignal): Prom
   return shared.ok ? ok() : fail(rootFailure(shared.failure, 'mounting the data image'));
 }
 
-function unshareArguments(directory: string): string[] {
-  return ['--make-private', directory];
+function shareAnewArguments(directory: string): string[] {
+  return ['--make-private', '--make-shared', directory];
 }
 
-/** Ends that: who has seen a mount keeps it, and can be in the way of no unmounting here. */
-export async function unshareMounts(
+/**
+ * Ends that, and begins it with others: who has seen a mount keeps it, and can be in the way of no unmounting here. A
+ * mount name space that somebody makes from now on, as systemd does for services, lets go of what is unmounted here.
+ */
+export async function shareMountsAnew(
   directory: string,
   signal?: AbortSignal,
 ): Promise<Result<void>> {
-  const unshared = await asRoot('mount', unshareArguments(directory), signal);
-  return unshared.ok ? ok() : fail(rootFailure(unshared.failure, 'mounting the data image'));
+  const shared = await asRoot('mount', shareAnewArguments(directory), signal);
+  return shared.ok ? ok() : fail(rootFailure(shared.failure, 'mounting the data image'));
 }
 
 /** Mounts the ext4 image through a loop device that goes away with the mount. */

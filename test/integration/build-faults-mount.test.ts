@@ -154,6 +154,21 @@ test('a copy of the mount in another name space keeps the image from being finis
   );
 });
 
+test('a service that starts meanwhile keeps nobody from building', async (t) => {
+  const scene = await makeScene(t, fixture);
+  const running = scene.start();
+  await running.said(/^stowage: load images$/m);
+  // As systemd starts those that see no more of /tmp than their own.
+  const [program, args] = asRoot('unshare', ['-m', '--propagation', 'slave', 'sleep', '600']);
+  const holder = spawn(program, args, { stdio: 'ignore' });
+  atEnd(t, () => void holder.kill('SIGKILL'));
+  const ended = await running.ended;
+  assert.equal(ended.code, 0, ended.stderr);
+  scene.restore();
+  await scene.assertNothingLeft();
+  assert.equal(holder.exitCode, null);
+});
+
 test('a copy of what a killed build had mounted keeps nobody from building', async (t) => {
   const scene = await makeScene(t, fixture);
   const running = scene.start();

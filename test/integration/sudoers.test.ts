@@ -20,6 +20,7 @@ test('the strict lines allow no other mount', async (t) => {
     ['/usr/bin/mount', '--bind', image, '/tmp/.x.stowage/mnt'],
     ['/usr/bin/mount', '--bind', '--make-private', '--make-shared', '/etc', '/tmp/.x.stowage/mnt'],
     ['/usr/bin/mount', '--bind', '--make-private', '--make-shared', '/tmp/.x.stowage/mnt', '/etc'],
+    ['/usr/bin/mount', '--make-private', '--make-shared', '/'],
     ['/usr/bin/mount', '--make-private', '/'],
     ['/usr/bin/umount', '/proc'],
     ['/usr/bin/umount', '-l', '/tmp/.x.stowage/mnt'],
@@ -36,7 +37,7 @@ test('the strict lines allow no other mount', async (t) => {
   const allowed: string[][] = [
     ['/usr/bin/mount', '-t', 'ext4', '-o', options, image, `${shared}/data`],
     ['/usr/bin/mount', '--bind', '--make-private', '--make-shared', shared, shared],
-    ['/usr/bin/mount', '--make-private', shared],
+    ['/usr/bin/mount', '--make-private', '--make-shared', shared],
     ['/usr/bin/umount', `${shared}/data`],
     ['/usr/bin/umount', shared],
   ];

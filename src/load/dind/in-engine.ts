@@ -4,7 +4,7 @@ import type { Context, Step } from '../../model/event.ts';
 import type { Result } from '../../model/result.ts';
 import { ok } from '../../model/result.ts';
 import type { ContainerEngine } from '../../tools/container-engine.ts';
-import { mountImage, shareMounts, unmountImage, unshareMounts } from '../../tools/mount.ts';
+import { mountImage, shareMounts, unmountImage, shareMountsAnew } from '../../tools/mount.ts';
 import type { BuildRequest, WorkFiles } from '../loader.ts';
 import type { Undo } from '../undo.ts';
 import { mountPointsOf } from '../work-directory.ts';
@@ -82,12 +82,12 @@ export async function inEngine(
   const mounted = await mountImage(files.image, mountPoints.image, context.signal);
   if (!mounted.ok) return mounted;
   step('start engine');
-  const [engine, unshared] = await Promise.all([
+  const [engine, shared] = await Promise.all([
     started.value.run(),
-    unshareMounts(mountPoints.shared, context.signal),
+    shareMountsAnew(mountPoints.shared, context.signal),
   ]);
   if (!engine.ok) return engine;
-  if (!unshared.ok) return unshared;
+  if (!shared.ok) return shared;
   const done = await engine.value.whileItAnswers(context, (watched) => run(engine.value, watched));
   if (!done.ok) return done;
   step('stop engine');
