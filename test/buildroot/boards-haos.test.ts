@@ -270,6 +270,7 @@ for (const [channel, lines] of [
     const hassio = join(external, 'buildroot-external', 'package', 'hassio');
     mkdirSync(hassio);
     writeFileSync(join(hassio, 'hassio.mk'), `${PACKAGE['hassio.mk']}\n`);
+    appendFileSync(join(external, 'external.mk'), `include ${join(hassio, 'hassio.mk')}\n`);
     const out = join(dir, 'out');
     mkdirSync(out);
     const config = await configure(out, external, [

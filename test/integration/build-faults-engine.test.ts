@@ -48,9 +48,9 @@ test('somebody removes the container while it loads', async (t) => {
   );
 });
 
-test('a container that is paused is not waited for, and is removed', async (t) => {
-  // The patience itself is a minute: test/unit/load/watch-for-silence.test.ts has a shorter one.
-  if (rounds(0, 1) === 0) return;
+// The patience itself is a minute: test/unit/load/watch-for-silence.test.ts has a shorter one.
+const soakTest = rounds(0, 1) === 1 ? test : () => undefined;
+soakTest('a container that is paused is not waited for, and is removed', async (t) => {
   const scene = await makeScene(t, fixture);
   const running = scene.start();
   await running.said(LOADING);
