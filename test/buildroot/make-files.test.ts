@@ -192,11 +192,15 @@ const DATA = 'BR2_PACKAGE_STOWAGE_DATA';
 const FROZEN = [`${DATA}_PINS="$(BR2_EXTERNAL_STOWAGE_PATH)/p.json"`, `${DATA}_FROZEN=y`];
 const FETCH_HINTS: readonly (readonly [readonly string[], number, RegExp | undefined])[] = [
   [[], 1, undefined],
-  [[], 2, /such as --set, is here BR2_PACKAGE_STOWAGE_DATA_SET: docs/u],
-  [FROZEN, 2, /DATA_FROZEN is set: make stowage-pin UPDATE=<name> moves one image/u],
+  [[], 2, /of the command line: docs\/buildroot.md says which of BR2_PACKAGE_STOWAGE_DATA_/u],
+  [FROZEN, 2, /DATA_FROZEN is set: make stowage-pin pins anew, with UPDATE=<name> one/u],
   [[], 3, undefined],
-  [[], 4, /DATA_MIRRORS names registries .*DATA_SET gives them another address, as in versions=/u],
-  [[], 5, /DATA_AUTHFILE names credentials, BR2_PACKAGE_STOWAGE_DATA_PLATFORM what/u],
+  [
+    [],
+    4,
+    /DATA_MIRRORS names registries .*its address in BR2_PACKAGE_STOWAGE_DATA_SET, as in versions=/u,
+  ],
+  [[], 5, /DATA_PLATFORM says what it must be for, _AUTHFILE has the credentials/u],
   [[], 6, /make stowage-doctor .*BR2_PACKAGE_HOST_STOWAGE_SKOPEO/u],
   [[], 7, /downloads go to BR2_PACKAGE_STOWAGE_DATA_STORE/u],
 ];

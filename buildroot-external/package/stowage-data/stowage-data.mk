@@ -176,11 +176,12 @@ STOWAGE_DATA_HINT = $(1)) echo "stowage-data: $(2)" >&2;;
 # $(1): the hints
 STOWAGE_DATA_SAY_WHAT_TO_DO = { code=$$?; case $$code in $(1) esac; exit $$code; }
 
-STOWAGE_DATA_HOW_TO_MOVE = BR2_PACKAGE_STOWAGE_DATA_FROZEN is set: make stowage-pin UPDATE=<name> moves one image$(comma) make stowage-pin all
-STOWAGE_DATA_WHOSE_OPTIONS = an option that it names$(comma) such as --set$(comma) is here BR2_PACKAGE_STOWAGE_DATA_SET: docs/buildroot.md lists them
-STOWAGE_DATA_WHOSE_NETWORK = BR2_PACKAGE_STOWAGE_DATA_MIRRORS names registries to try first; catalogs are on none: \
-	BR2_PACKAGE_STOWAGE_DATA_SET gives them another address$(comma) as in versions=https://...
-STOWAGE_DATA_WHOSE_REFUSAL = BR2_PACKAGE_STOWAGE_DATA_AUTHFILE names credentials$(comma) BR2_PACKAGE_STOWAGE_DATA_PLATFORM what the image must be for
+STOWAGE_DATA_HOW_TO_MOVE = BR2_PACKAGE_STOWAGE_DATA_FROZEN is set: make stowage-pin pins anew$(comma) with UPDATE=<name> one image alone
+STOWAGE_DATA_WHOSE_OPTIONS = if it names an option of the command line: docs/buildroot.md says which of BR2_PACKAGE_STOWAGE_DATA_... that is
+STOWAGE_DATA_WHOSE_NETWORK = BR2_PACKAGE_STOWAGE_DATA_MIRRORS names registries to try first; a catalog that is not \
+	there has its address in BR2_PACKAGE_STOWAGE_DATA_SET$(comma) as in versions=https://...
+STOWAGE_DATA_WHOSE_REFUSAL = where its name is right: BR2_PACKAGE_STOWAGE_DATA_PLATFORM says what it must be for$(comma) \
+	_AUTHFILE has the credentials$(comma) _MIRRORS who else may have it; make stowage-pin pins what is there now
 
 # The first that fits. Where BR2_PRIMARY_SITE_ONLY is set, that is why something was not found.
 STOWAGE_DATA_FETCH_HINTS = $(if $(BR2_PACKAGE_STOWAGE_DATA_FROZEN),$(call STOWAGE_DATA_HINT,2,$(STOWAGE_DATA_HOW_TO_MOVE))) $(STOWAGE_DATA_PIN_HINTS)
