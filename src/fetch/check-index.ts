@@ -21,8 +21,8 @@ export function leavesOut(index: Uint8Array, manifest: Digest): boolean {
 
 /**
  * Asks the registries whether the indexes in pins list the manifests beside them, but for those that `now`, pinned a
- * moment ago, has too. An index that is nowhere any more is told as a warning. Fails with pin-contradicted, and as
- * reading from a registry does.
+ * moment ago, has too. An index that can no longer be read is told as a warning. Fails with pin-contradicted, and when it is
+ * interrupted.
  */
 export async function checkIndexes(
   pins: TargetPins,
@@ -40,8 +40,10 @@ export async function checkIndexes(
     const read = await readRaw(image, parsed.value, { digest: index }, access, context);
     if (!read.ok) {
       const { failure } = read;
-      if (failure.reason !== 'registry-refused' || failure.why !== 'not-found') return read;
-      const detail = `nobody has the index ${index} any more: whether it listed what is pinned can't be seen`;
+      if (failure.reason === 'interrupted') return read;
+      // What is wanted now was found: where the old one comes from may be gone, or closed.
+      const isGone = failure.reason === 'registry-refused' && failure.why === 'not-found';
+      const detail = `${isGone ? 'nobody has' : 'nobody gave'} the index ${index}${isGone ? ' any more' : ''}: whether it listed what is pinned can't be seen`;
       context.report({ type: 'warning', about: image, detail });
       continue;
     }

@@ -307,11 +307,18 @@ async function takeWay(
 async function prove({ options, context }: Run, work: WorkFiles): Promise<Result<void>> {
   context.report({ type: 'step', step: 'verify' });
   // Reading and writing at the same time; what placing it waits for has been written by then.
-  const [proved] = await Promise.all([
-    options.prove(work.image),
-    syncFile(work.image).catch(() => undefined),
-  ]);
-  return proved;
+  const [proved, synced] = await Promise.all([options.prove(work.image), syncWhole(work.image)]);
+  return proved.ok ? synced : proved;
+}
+
+/** What the disk could not write is told once: who syncs the same file again hears nothing of it. */
+async function syncWhole(image: string): Promise<Result<void>> {
+  try {
+    await syncFile(image);
+    return ok();
+  } catch (error) {
+    return fail(fileFailure(error, image, 'writing the data image'));
+  }
 }
 
 function changedMeanwhile(image: string): Failure {

@@ -39,14 +39,14 @@ export interface Loader {
   /**
    * Changes the images in the data root of `work.image`, a finished data image of this loader and engine, which
    * `prepare` puts there: something else may be done meanwhile, and what must be done before anybody writes much to the
-   * builder's disk is `ready`, or has failed, when that resolves. Leaves the request's images and no others, as `fill`
+   * builder's disk is done, or has failed, once it `mayWrite`. Leaves the request's images and no others, as `fill`
    * would have them; what `fill` does with files, checks and the size is the caller's to do.
    */
   change(
     request: BuildRequest,
     changes: ImageChanges,
     work: WorkFiles,
-    prepare: (ready: Promise<Result<unknown>>) => Promise<Result<void>>,
+    prepare: (mayWrite: Promise<Result<unknown>>) => Promise<Result<void>>,
     context: Context,
   ): Promise<Result<void>>;
 }

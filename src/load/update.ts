@@ -41,10 +41,10 @@ export async function updateImage(
     },
   };
   let synced: Promise<Result<void>> | undefined;
-  const copy = async (quiet: Promise<Result<unknown>>): Promise<Result<void>> => {
+  const copy = async (mayWrite: Promise<Result<unknown>>): Promise<Result<void>> => {
     context.report({ type: 'step', step: 'copy' });
-    const mayWrite = await quiet;
-    if (!mayWrite.ok) return mayWrite;
+    const settled = await mayWrite;
+    if (!settled.ok) return settled;
     const [copied, isReady] = await Promise.all([copyImage(original, work.image, signal), ready]);
     if (!copied.ok) return copied;
     synced = copied.value.synced;

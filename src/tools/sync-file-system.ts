@@ -11,6 +11,6 @@ export async function syncFileSystem(
   doing: string,
   signal?: AbortSignal,
 ): Promise<Result<void>> {
-  const synced = await runCommand('sync', ['--file-system', path], { signal });
+  const synced = await runCommand('sync', ['--file-system', path], { signal, diesWithUs: true });
   return synced.ok ? ok() : fail(commandFailure(synced.failure, doing));
 }

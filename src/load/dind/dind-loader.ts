@@ -78,7 +78,7 @@ export class DindLoader implements Loader {
     request: BuildRequest,
     changes: ImageChanges,
     work: WorkFiles,
-    prepare: (ready: Promise<Result<unknown>>) => Promise<Result<void>>,
+    prepare: (mayWrite: Promise<Result<unknown>>) => Promise<Result<void>>,
     context: Context,
   ): Promise<Result<void>> {
     const expected = await checkEngine(request, this.#options.builderPlatform, context);

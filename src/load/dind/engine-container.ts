@@ -56,7 +56,6 @@ export interface EngineContainerOptions {
   readonly privileged: boolean;
 }
 
-/** A dockerd in a container whose data root is the mounted partition. */
 /** A container in which nothing runs yet. */
 export interface MadeContainer {
   /** Starts it, and no daemon in it. */
@@ -65,6 +64,7 @@ export interface MadeContainer {
   readonly run: () => Promise<Result<EngineContainer>>;
 }
 
+/** A dockerd in a container whose data root is the mounted partition. */
 export class EngineContainer {
   readonly api: EngineApi;
   readonly version: EngineVersion;

@@ -25,9 +25,9 @@ export interface EngineOptions {
 export interface EngineWork {
   /**
    * Puts the data image there. Its container is made and started meanwhile, which takes a quarter of a second; who
-   * writes much waits until it is `made`, which else waits for all that was written.
+   * writes much waits until it is made, and `mayWrite` then: making it else waits for all that was written.
    */
-  readonly prepare: (made: Promise<Result<unknown>>) => Promise<Result<void>>;
+  readonly prepare: (mayWrite: Promise<Result<unknown>>) => Promise<Result<void>>;
   /** `watched` calls it off when the engine hangs. */
   readonly run: (engine: EngineContainer, watched: Context) => Promise<Result<void>>;
 }
