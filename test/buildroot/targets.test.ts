@@ -118,7 +118,7 @@ test('a failure is told in the words of the configuration', async (t) => {
   const board = await tree(t, BOARD);
   await made(board, 'stowage-data');
   for (const [goal, code, said] of [
-    ['stowage-pin', 2, /such as --set, is here BR2_PACKAGE_STOWAGE_DATA_SET/u],
+    ['stowage-pin', 2, /option of the command line: docs\/buildroot.md says which of BR2_PACKAGE/u],
     ['stowage-pin-check', 4, /BR2_PACKAGE_STOWAGE_DATA_MIRRORS/u],
     ['stowage-verify', 3, /make stowage-data-rebuild/u],
   ] as const) {
