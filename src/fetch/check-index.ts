@@ -21,8 +21,8 @@ export function leavesOut(index: Uint8Array, manifest: Digest): boolean {
 
 /**
  * Asks the registries whether the indexes in pins list the manifests beside them, but for those that `now`, pinned a
- * moment ago, has too. An index that can no longer be read is told as a warning. Fails with pin-contradicted, and when it is
- * interrupted.
+ * moment ago, has too. An index that can no longer be read is told as a warning. Fails with pin-contradicted, and when
+ * it is interrupted.
  */
 export async function checkIndexes(
   pins: TargetPins,

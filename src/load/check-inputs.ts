@@ -1,5 +1,6 @@
 import { stat, statfs } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { formatSize } from '../model/bundle-size.ts';
 import type { Descriptor } from '../model/descriptor.ts';
 import type { Digest } from '../model/digest.ts';
 import type { BlobBad } from '../model/failure.ts';
@@ -105,7 +106,7 @@ export async function checkSpace(
     const fits = fittingSize(content, { features });
     return fail({
       reason: 'no-space',
-      where: `a partition of ${formatMebibytes(size.bytes)}`,
+      where: `a partition of ${formatSize(size.bytes)}`,
       needed: fits,
       available: size.bytes,
       fits,
@@ -116,10 +117,6 @@ export async function checkSpace(
   if (available < leastSize(here))
     return fail({ reason: 'no-space', where: directory, needed: likelySize(here), available });
   return ok();
-}
-
-function formatMebibytes(bytes: number): string {
-  return `${Math.round((bytes / 1024 / 1024) * 10) / 10}M`;
 }
 
 export async function availableSpace(directory: string): Promise<number> {

@@ -9,7 +9,7 @@ export function keepHeapSmall(): void {
   setFlagsFromString('--heap-growing-percent=30');
 }
 
-/** Collects what nobody needs any more now: for who is about to need memory, and has the hundredth of a second that it takes. */
+/** Collects what nobody needs, now: for who is about to need memory, and has the hundredth of a second that it takes. */
 export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;

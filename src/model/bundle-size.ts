@@ -43,3 +43,8 @@ export function parseReserved(text: string | number): number | undefined {
   const percent = /^([0-9]+(?:\.[0-9]+)?)%$/.exec(String(text))?.[1];
   return percent !== undefined && Number(percent) <= 50 ? Number(percent) : undefined;
 }
+
+/** `1280M`, or `1.5M`, as `parseBytes` takes it: never less than it is. */
+export function formatSize(bytes: number): string {
+  return `${Math.ceil((bytes / 1024 / 1024) * 10) / 10}M`;
+}

@@ -1,3 +1,4 @@
+import { formatSize } from '../model/bundle-size.ts';
 import type { DocumentProblem, Failure, InvalidDocument, NoSpace } from '../model/failure.ts';
 import { describeUnsuitable, describeWayIn } from './describe-engine.ts';
 import { unreachable } from '../model/result.ts';
@@ -368,11 +369,6 @@ function describeNeed({ needed, available, fits }: NoSpace): string {
   const format = fits === undefined ? formatBytes : formatSize;
   const have = available === undefined ? '' : `, ${format(available)} there are`;
   return `: ${format(fits ?? needed)} are needed${have}`;
-}
-
-/** `1280M`, or `1.5M`, as `--size` takes it; never less than it is. */
-function formatSize(bytes: number): string {
-  return `${Math.ceil((bytes / 1024 / 1024) * 10) / 10}M`;
 }
 
 /** `517 MB`: powers of ten, as the registries and `ls -h --si` count. */

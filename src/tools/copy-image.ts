@@ -17,8 +17,9 @@ export interface ImageCopy {
 }
 
 /**
- * A copy that shares its blocks with the original where the file system can do that, and has its holes where it can't. `to` must not be there. Its owner and times are those of a new file. The disk begins to write
- * while it is copied: who syncs the file later has less to wait for.
+ * A copy that shares its blocks with the original where the file system can do that, and has its holes where it can't.
+ * `to` must not be there. Its owner and times are those of a new file. The disk begins to write while it is copied: who
+ * syncs the file later has less to wait for.
  */
 export async function copyImage(
   from: string,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -129,14 +129,20 @@ test('somebody who leaves the mounted image in time disturbs nobody', async (t) 
   assert.deepEqual(mountsBelow(scene.outputs), []);
 });
 
+/** A program with a mount name space of its own, which has all that is mounted now. */
+function holdMounts(t: TestContext, propagation: 'private' | 'slave'): ChildProcess {
+  const [program, args] = asRoot('unshare', ['-m', '--propagation', propagation, 'sleep', '600']);
+  const holder = spawn(program, args, { stdio: 'ignore' });
+  atEnd(t, () => void holder.kill('SIGKILL'));
+  return holder;
+}
+
 test('a copy of the mount in another name space keeps the image from being finished', async (t) => {
   const scene = await makeScene(t, fixture);
   const running = scene.start();
   await running.said(/^stowage: load images$/m);
   await containerOf(fixture);
-  const [program, args] = asRoot('unshare', ['-m', '--propagation', 'private', 'sleep', '600']);
-  const holder = spawn(program, args, { stdio: 'ignore' });
-  atEnd(t, () => void holder.kill('SIGKILL'));
+  const holder = holdMounts(t, 'private');
   const ended = await running.ended;
   assert.equal(ended.code, 6, ended.stderr);
   assert.match(
@@ -159,9 +165,7 @@ test('a service that starts meanwhile keeps nobody from building', async (t) => 
   const running = scene.start();
   await running.said(/^stowage: load images$/m);
   // As systemd starts those that see no more of /tmp than their own.
-  const [program, args] = asRoot('unshare', ['-m', '--propagation', 'slave', 'sleep', '600']);
-  const holder = spawn(program, args, { stdio: 'ignore' });
-  atEnd(t, () => void holder.kill('SIGKILL'));
+  const holder = holdMounts(t, 'slave');
   const ended = await running.ended;
   assert.equal(ended.code, 0, ended.stderr);
   scene.restore();
@@ -173,9 +177,7 @@ test('a copy of what a killed build had mounted keeps nobody from building', asy
   const scene = await makeScene(t, fixture);
   const running = scene.start();
   await running.said(/^stowage: load images$/m);
-  const [program, args] = asRoot('unshare', ['-m', '--propagation', 'private', 'sleep', '600']);
-  const holder = spawn(program, args, { stdio: 'ignore' });
-  atEnd(t, () => void holder.kill('SIGKILL'));
+  const holder = holdMounts(t, 'private');
   await containerOf(fixture);
   running.kill('SIGKILL');
   await running.ended;

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fetchTarget } from '../../src/fetch/fetch-target.ts';
+import type { TargetPins } from '../../src/model/pins.ts';
 import { startFaultProxy } from '../rig/fault-proxy.ts';
 import { fileOwner } from '../rig/owner.ts';
 import { recorder } from './fetch-fixture.ts';
@@ -19,6 +20,15 @@ interface FaultCase {
     | { readonly kind: 'truncate' | 'corrupt'; readonly times?: number };
   readonly attempts: number;
   readonly end: string;
+}
+
+/** One image, pinned, which is then said to be elsewhere. */
+async function pinsAt(host: string): Promise<TargetPins> {
+  const pins = valueOf(await pin(['b']));
+  const b = pins.images['b'];
+  assert(b !== undefined);
+  const there = { ...b, reference: b.reference.replace(registry.host, host) };
+  return { ...pins, images: { b: there } };
 }
 
 describe('fetch from what fails', () => {
@@ -41,10 +51,7 @@ describe('fetch from what fails', () => {
     await withServer(
       (_, response) => response.writeHead(503).end(),
       async (host) => {
-        const pins = valueOf(await pin(['b']));
-        const b = pins.images['b'];
-        assert(b !== undefined);
-        const there = { ...b, reference: b.reference.replace(registry.host, host) };
+        const pins = await pinsAt(host);
         const context = recorder();
         const slept: number[] = [];
         const sleep = (milliseconds: number): Promise<void> => {
@@ -52,9 +59,7 @@ describe('fetch from what fails', () => {
           return Promise.resolve();
         };
         const store = newStore();
-        const failure = failureOf(
-          await fetchTarget({ ...pins, images: { b: there } }, {}, { store, sleep }, context),
-        );
+        const failure = failureOf(await fetchTarget(pins, {}, { store, sleep }, context));
         assert(failure.reason === 'registry-temporary');
         assert.equal(failure.attempts, 4);
         assert.deepEqual(slept, [5_000, 15_000, 45_000]);
@@ -85,15 +90,10 @@ describe('fetch from what fails', () => {
       const match = new RegExp(`/blobs/${b.layers[1].digest}`);
       const faults = [{ ...fault, match }];
       const proxy = await startFaultProxy(owner, { upstream: registry.url, faults });
-      const there = { ...b, reference: b.reference.replace(registry.host, proxy.host) };
       const context = recorder();
       const store = newStore();
-      const result = await fetchTarget(
-        { ...pins, images: { b: there } },
-        {},
-        { store, retryDelays: [1, 1, 1] },
-        context,
-      );
+      const there = await pinsAt(proxy.host);
+      const result = await fetchTarget(there, {}, { store, retryDelays: [1, 1, 1] }, context);
       if (result.ok) assert.equal(end, 'ok');
       else {
         assert(result.failure.reason === 'registry-refused', JSON.stringify(result.failure));
@@ -108,14 +108,9 @@ describe('fetch from what fails', () => {
     await withServer(
       () => undefined,
       async (host) => {
-        const pins = valueOf(await pin(['b']));
-        const b = pins.images['b'];
-        assert(b !== undefined);
-        const there = { ...b, reference: b.reference.replace(registry.host, host) };
+        const pins = await pinsAt(host);
         const options = { store: newStore(), stall: 700, retryDelays: [] };
-        const failure = failureOf(
-          await fetchTarget({ ...pins, images: { b: there } }, {}, options, recorder()),
-        );
+        const failure = failureOf(await fetchTarget(pins, {}, options, recorder()));
         assert(failure.reason === 'registry-temporary');
         assert.match(failure.detail, /no byte/);
       },
@@ -126,15 +121,12 @@ describe('fetch from what fails', () => {
     await withServer(
       () => undefined,
       async (host) => {
-        const pins = valueOf(await pin(['b']));
-        const b = pins.images['b'];
-        assert(b !== undefined);
-        const there = { ...b, reference: b.reference.replace(registry.host, host) };
+        const pins = await pinsAt(host);
         const stop = new AbortController();
         const context = recorder(stop.signal);
         const store = newStore();
         const running = fetchTarget(
-          { ...pins, images: { b: there } },
+          pins,
           {},
           { store },
           {

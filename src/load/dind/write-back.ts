@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import type { Context } from '../../model/event.ts';
+import type { Failure } from '../../model/failure.ts';
 import { fileFailure } from '../../model/file-failure.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
@@ -79,10 +80,14 @@ class WriteBack {
     const mountPoint = mountPointsOf(directory).image;
     const synced = await syncFileSystem(mountPoint, 'writing what was loaded', this.#signal);
     // Those of other makes can't do it for one file system, which costs time alone.
-    const isLost = !synced.ok && /input\/output error/i.test(JSON.stringify(synced.failure));
-    if (isLost) return synced;
+    if (!synced.ok && isLoss(synced.failure)) return synced;
     return untilAborted(this.#signal, syncData(image));
   }
+}
+
+/** In the words of sync(1) for EIO. */
+function isLoss(failure: Failure): boolean {
+  return failure.reason === 'tool-failed' && /input\/output error/i.test(failure.detail);
 }
 
 /** Nothing calls a sync off; who has no use for it any more need not wait for it. */

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseBytes, parseHeadroom, parseSize } from '../../../src/model/bundle-size.ts';
+import {
+  formatSize,
+  parseBytes,
+  parseHeadroom,
+  parseSize,
+} from '../../../src/model/bundle-size.ts';
 
 test('sizes are in units of 1024', () => {
   assert.equal(parseBytes('1280M'), 1280 * 1024 ** 2);
@@ -25,4 +30,15 @@ test('headroom is a percentage or a size', () => {
   assert.deepEqual(parseHeadroom('200M'), { bytes: 200 * 1024 ** 2 });
   assert.equal(parseHeadroom('1001%'), undefined);
   assert.equal(parseHeadroom('-5%'), undefined);
+});
+
+test('a size is printed in a form that is read again, and never too small', () => {
+  for (const [bytes, text] of [
+    [1280 * 1024 ** 2, '1280M'],
+    [1.5 * 1024 ** 2, '1.5M'],
+    [1024 ** 2 + 1, '1.1M'],
+  ] as const) {
+    assert.equal(formatSize(bytes), text);
+    assert.ok((parseBytes(text) ?? 0) >= bytes);
+  }
 });

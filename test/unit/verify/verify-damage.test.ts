@@ -8,30 +8,31 @@ import { verifyDataImage } from '../../../src/verify/verify.ts';
 import { DATA_ROOT, LABEL, bucket, draftImage, writeDraft } from './data-image.ts';
 import { blobs, findingsOf, judge, one, remove, watch } from './judge.ts';
 
+/** By debugfs, behind the back of all checksums of content. */
+function change(image: string, command: string): void {
+  execFileSync('debugfs', ['-w', '-R', command, image], { stdio: 'pipe' });
+}
+
 describe('verifyDataImage, of what is not in the records', () => {
   it('finds damage below the files', async () => {
     const dirty = await judge(
       () => undefined,
       (image) => {
-        execFileSync('debugfs', ['-w', '-R', 'set_super_value state 0', image], { stdio: 'pipe' });
+        change(image, 'set_super_value state 0');
       },
     );
     assert.deepEqual(dirty.findings, ['the file system was not unmounted properly']);
     const owner = await judge(
       () => undefined,
       (image) => {
-        execFileSync('debugfs', ['-w', '-R', 'set_inode_field /.empty uid 1000', image], {
-          stdio: 'pipe',
-        });
+        change(image, 'set_inode_field /.empty uid 1000');
       },
     );
     assert.deepEqual(owner.findings, ['file .empty belongs to 1000:0 instead of 0:0']);
     const linked = await judge(
       () => undefined,
       (image) => {
-        execFileSync('debugfs', ['-w', '-R', 'set_inode_field /.empty links_count 7', image], {
-          stdio: 'pipe',
-        });
+        change(image, 'set_inode_field /.empty links_count 7');
       },
     );
     assert.equal(linked.findings.length, 1);
