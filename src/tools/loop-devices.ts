@@ -1,5 +1,6 @@
 import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Where the kernel tells; another place in tests. */
 export interface KernelViews {
@@ -9,16 +10,51 @@ export interface KernelViews {
 
 const KERNEL: KernelViews = { proc: '/proc', sys: '/sys' };
 
+/** Milliseconds. */
+interface Patience {
+  readonly whole: number;
+  readonly pause: number;
+}
+
+const PATIENCE: Patience = { whole: 2000, pause: 50 };
+
 /**
  * Who uses `file` as a disk: each loop device on it and where that is mounted, as phrases such as
  * `/dev/loop3, mounted on /mnt/data`. Empty where nobody does, and where the file is not there. A mount in
- * another mount name space shows as its loop device alone.
+ * another mount name space shows as its loop device alone; so does, for a moment, one that has just been ended while
+ * the kernel or udev was still at the device, which is waited for.
  */
-export async function usersOf(file: string, kernel: KernelViews = KERNEL): Promise<string[]> {
+export async function usersOf(
+  file: string,
+  kernel: KernelViews = KERNEL,
+  patience: Patience = PATIENCE,
+): Promise<string[]> {
+  const until = Date.now() + patience.whole;
+  for (;;) {
+    const users = await usersNow(file, kernel);
+    const isMounted = users.some((user) => user.places.length > 0);
+    if (users.length === 0 || isMounted || Date.now() > until)
+      return users.map(({ device, places }) =>
+        [device, ...(places.length > 0 ? [`mounted on ${places.join(', ')}`] : [])]
+          .filter((part) => part !== undefined)
+          .join(', '),
+      );
+    await sleep(patience.pause);
+  }
+}
+
+interface User {
+  /** Of a loop device. */
+  readonly device?: string;
+  /** Where it is mounted. */
+  readonly places: readonly string[];
+}
+
+async function usersNow(file: string, kernel: KernelViews): Promise<User[]> {
   const target = await identify(file);
   if (target === undefined) return [];
   const mounts = await readMounts(kernel);
-  const users: string[] = [];
+  const users: User[] = [];
   for (const loop of await loopDevices(kernel)) {
     const backing = await readText(join(kernel.sys, 'block', loop, 'loop', 'backing_file'));
     if (backing === undefined || !(await isSame(target, backing.replace(/\n$/, '')))) continue;
@@ -26,14 +62,12 @@ export async function usersOf(file: string, kernel: KernelViews = KERNEL): Promi
     const places = mounts
       .filter((mount) => mount.source === `/dev/${loop}` || mount.device === number)
       .map((mount) => mount.point);
-    users.push(
-      places.length === 0 ? `/dev/${loop}` : `/dev/${loop}, mounted on ${places.join(', ')}`,
-    );
+    users.push({ device: `/dev/${loop}`, places });
   }
   // fuse2fs and its like name the file itself.
   for (const mount of mounts)
     if (mount.source.startsWith('/') && mount.source === target.path)
-      users.push(`mounted on ${mount.point}`);
+      users.push({ places: [mount.point] });
   return users;
 }
 

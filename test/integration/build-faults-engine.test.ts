@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { mountsBelow } from '../rig/machine-state.ts';
 import { fileOwner } from '../rig/owner.ts';
 import { must, mustAsRoot } from '../rig/process.ts';
@@ -21,20 +22,31 @@ const fixture = await startBuildFixture(owner);
 const { engine } = fixture;
 
 const LOADING = /^stowage: load images$/m;
+const CHECKING = /^stowage: check images$/m;
 
-for (const program of ['dockerd', 'containerd'])
-  test(`${program} in the container is killed while it loads`, async (t) => {
-    const scene = await makeScene(t, fixture);
-    const running = scene.start();
-    await running.said(LOADING);
-    const pid = await pidInside(scene.outputs, program);
-    await mustAsRoot('kill', ['-KILL', String(pid)]);
-    await scene.fails(
-      running,
-      6,
-      /stowage: the engine in the container failed while (loading|stopping).*: (it was killed|its containerd ended|it ended with exit code)/,
-    );
-  });
+/** Milliseconds after it was said, so that the program is at something else each time. */
+const delays = (most: number): number[] =>
+  Array.from({ length: rounds(1, 40) }, (_, round) => (most / 40) * round);
+
+for (const [program, step, most] of [
+  ['dockerd', LOADING, 300],
+  ['containerd', LOADING, 300],
+  ['containerd', CHECKING, 40],
+] as const)
+  for (const delay of delays(most))
+    test(`${program} in the container is killed ${delay} ms after ${step.source}`, async (t) => {
+      const scene = await makeScene(t, fixture);
+      const running = scene.start();
+      const pid = running.said(LOADING).then(() => pidInside(scene.outputs, program));
+      await running.said(step);
+      await setTimeout(delay);
+      await mustAsRoot('kill', ['-KILL', String(await pid)]);
+      await scene.fails(
+        running,
+        6,
+        /stowage: the engine in the container failed while (loading|stopping).*: (it was killed|its containerd ended|it ended with exit code)/,
+      );
+    });
 
 test('somebody removes the container while it loads', async (t) => {
   const scene = await makeScene(t, fixture);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { mountLoop } from '../rig/loop-mount.ts';
 import { makeImage, makeLayer } from '../rig/image.ts';
 import { atEnd, fileOwner } from '../rig/owner.ts';
 import { must, mustAsRoot } from '../rig/process.ts';
@@ -25,18 +26,18 @@ test('a fixed size that turns out too small while images are loaded', async (t) 
 /** A small file system of its own for the output. */
 async function smallDisk(t: TestContext, kind: 'tmpfs' | 'ext4', size: string): Promise<string> {
   const directory = temporaryTree(t);
-  if (kind === 'tmpfs')
+  if (kind === 'tmpfs') {
     await mustAsRoot('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=755`, 'small', directory]);
-  else {
+    atEnd(t, async () => {
+      await mustAsRoot('umount', [directory]);
+    });
+  } else {
     const disk = join(temporaryTree(t), 'disk');
     await must('truncate', ['--size', size, disk]);
     await must('mke2fs', ['-q', '-t', 'ext4', '-m', '0', disk]);
-    await mustAsRoot('mount', ['-o', 'loop', disk, directory]);
+    await mountLoop(t, disk, directory);
     await mustAsRoot('rm', ['-r', join(directory, 'lost+found')]);
   }
-  atEnd(t, async () => {
-    await mustAsRoot('umount', [directory]);
-  });
   return directory;
 }
 

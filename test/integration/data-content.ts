@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readContainerdStore } from '../../src/data-root/containerd-store.ts';
-import { atEnd, type Owner } from '../rig/owner.ts';
-import { mustAsRoot, run } from '../rig/process.ts';
+import { mountLoop } from '../rig/loop-mount.ts';
+import type { Owner } from '../rig/owner.ts';
+import { mustAsRoot } from '../rig/process.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
 import type { EngineStore } from './engine-fixture.ts';
 
@@ -18,14 +19,11 @@ export async function contentOf(
 ): Promise<readonly string[]> {
   const point = join(temporaryTree(owner), 'mnt');
   mkdirSync(point);
-  await mustAsRoot('mount', ['-o', 'loop,ro,noload', image, point]);
-  atEnd(owner, async () => {
-    if ((await run('mountpoint', ['-q', point])).code === 0) await mustAsRoot('umount', [point]);
-  });
+  const unmount = await mountLoop(owner, image, point, ['ro', 'noload']);
   const root = join(point, 'docker');
   const lines = store === 'containerd' ? await containerd(root) : await overlay2(root);
   lines.push(...(await treeOf('/', point, ['docker', 'lost+found'])));
-  await mustAsRoot('umount', [point]);
+  await unmount();
   return lines.sort();
 }
 

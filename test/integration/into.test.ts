@@ -5,9 +5,10 @@ import { test } from 'node:test';
 import { dindImage } from '../rig/dind-image.ts';
 import { dataImageContent } from '../rig/data-image-content.ts';
 import { startDevice } from '../rig/device-engine.ts';
+import { mountLoop } from '../rig/loop-mount.ts';
 import { assertNothingLeft, machineState } from '../rig/machine-state.ts';
-import { atEnd, fileOwner } from '../rig/owner.ts';
-import { must, mustAsRoot } from '../rig/process.ts';
+import { fileOwner } from '../rig/owner.ts';
+import { must } from '../rig/process.ts';
 import { runStowage } from '../rig/stowage.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
 import { copyResult, stampOf, startReuse } from './reuse-fixture.ts';
@@ -169,10 +170,7 @@ test('no image, a mounted one, and one with another product’s data.json', asyn
   assert.match(blocks.stderr, /its file system has blocks of 1024 bytes, not 4096/);
   const mount = join(into, 'mnt');
   mkdirSync(mount);
-  await mustAsRoot('mount', ['-o', 'loop,ro,noload', earlier, mount]);
-  atEnd(t, async () => {
-    await mustAsRoot('umount', [mount]);
-  });
+  await mountLoop(t, earlier, mount, ['ro', 'noload']);
   const mounted = await reuse.build(t, [...args, '--into', earlier, '-o', output]);
   assert.equal(mounted.code, 2, mounted.stderr);
   assert.match(mounted.stderr, /earlier\.ext4 is in use: \/dev\/loop/);

@@ -11,6 +11,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
+import { mountLoop } from '../rig/loop-mount.ts';
 import { dindImage } from '../rig/dind-image.ts';
 import { assertClean, bothE2fsprogs } from '../rig/e2fsprogs.ts';
 import { startEngine } from '../rig/engine.ts';
@@ -137,13 +138,10 @@ test('an image is no larger than what is in it and the headroom, whole, and grow
   const inodes = (await superblock(grown))('Inode count');
   assert.ok(inodes >= 2_000_000, `${inodes}: one for 16 KiB, on a grown device, too`);
   const point = temporaryTree(t);
-  await mustAsRoot('mount', ['-o', 'loop', grown, point]);
-  try {
-    assert.equal(readFileSync(join(point, 'note'), 'utf8'), 'hello');
-    await mustAsRoot('sh', ['-c', `head -c 300000000 /dev/zero > ${point}/large`]);
-  } finally {
-    await mustAsRoot('umount', [point]);
-  }
+  const unmount = await mountLoop(t, grown, point);
+  assert.equal(readFileSync(join(point, 'note'), 'utf8'), 'hello');
+  await mustAsRoot('sh', ['-c', `head -c 300000000 /dev/zero > ${point}/large`]);
+  await unmount();
   await assertClean(grown, judges);
 });
 

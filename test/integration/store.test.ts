@@ -14,8 +14,9 @@ import { test } from 'node:test';
 import { startEngine } from '../rig/engine.ts';
 import { startFaultProxy } from '../rig/fault-proxy.ts';
 import { makeImage, makeIndex, makeLayer, noise } from '../rig/image.ts';
+import { mountLoop } from '../rig/loop-mount.ts';
 import type { Owner } from '../rig/owner.ts';
-import { atEnd, fileOwner } from '../rig/owner.ts';
+import { fileOwner } from '../rig/owner.ts';
 import { must, mustAsRoot, waitFor } from '../rig/process.ts';
 import type { Outcome } from '../rig/process.ts';
 import { push, pushDind } from '../rig/publish.ts';
@@ -107,19 +108,13 @@ async function mountImage(t: Owner, at: string, megabytes: number) {
   await must('truncate', ['--size', `${megabytes}M`, image]);
   await must('mke2fs', ['-q', '-t', 'ext4', '-m', '0', image]);
   await must('mkdir', ['-p', at]);
-  let mounted = false;
+  let end: (() => Promise<void>) | undefined;
   const mount = async (): Promise<void> => {
-    await mustAsRoot('mount', ['-o', 'loop', image, at]);
-    mounted = true;
+    end = await mountLoop(t, image, at);
     await mustAsRoot('chown', [`${process.getuid?.() ?? 0}`, at]);
   };
-  const unmount = async (): Promise<void> => {
-    if (mounted) await mustAsRoot('umount', [at]);
-    mounted = false;
-  };
-  atEnd(t, unmount);
   await mount();
-  return { image, mount, unmount };
+  return { image, mount, unmount: async () => end?.() };
 }
 
 test('ls, prune, export and import, from a registry to a machine without network', async (t) => {

@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { containerdPaths, readContainerdStore } from '../../src/data-root/containerd-store.ts';
-import { atEnd, type Owner } from './owner.ts';
+import { mountLoop } from './loop-mount.ts';
+import type { Owner } from './owner.ts';
 import { mustAsRoot } from './process.ts';
 import { temporaryTree } from './temporary-tree.ts';
 
@@ -29,13 +30,7 @@ const LISTING = [
 export async function dataImageContent(owner: Owner, image: string): Promise<DataImageContent> {
   const mount = join(temporaryTree(owner), 'mnt');
   await mkdir(mount);
-  await mustAsRoot('mount', ['-o', 'loop,ro,noload', image, mount]);
-  let mounted = true;
-  const unmount = async (): Promise<void> => {
-    if (mounted) await mustAsRoot('umount', [mount]);
-    mounted = false;
-  };
-  atEnd(owner, unmount);
+  const unmount = await mountLoop(owner, image, mount, ['ro', 'noload']);
   try {
     const paths = containerdPaths('docker', 'daemon');
     const store = readContainerdStore(

@@ -2,8 +2,9 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DindImage } from './dind-image.ts';
 import type { OuterEngine } from './engine.ts';
+import { mountLoop } from './loop-mount.ts';
 import { atEnd, type Owner } from './owner.ts';
-import { must, mustAsRoot, PATH_WITH_SBIN, run, waitFor, type Outcome } from './process.ts';
+import { must, PATH_WITH_SBIN, run, waitFor, type Outcome } from './process.ts';
 import { temporaryTree } from './temporary-tree.ts';
 
 export interface DeviceImage {
@@ -78,8 +79,7 @@ export async function startDevice(
   const check = await run('e2fsck', ['-fy', copy]);
   if (check.code > 1) throw new Error(`e2fsck: ${check.stdout}${check.stderr}`);
   await must('resize2fs', [copy]);
-  await mustAsRoot('mount', ['-o', 'loop', copy, partition]);
-  atEnd(owner, () => unmount(partition));
+  const unmount = await mountLoop(owner, copy, partition);
   const name = `device-${dir.split('-').at(-1) ?? ''}`;
   const { engine } = options;
   const host = `unix://${join(sockets, 'docker.sock')}`;
@@ -125,7 +125,7 @@ export async function startDevice(
     Number(await engine.mustDocker(['inspect', '-f', '{{.State.Pid}}', name]));
   const stop = async (): Promise<void> => {
     await stopContainer();
-    await unmount(partition);
+    await unmount();
   };
   return {
     ...{ version, docker, restart, pid, log, partition, stop },
@@ -156,9 +156,4 @@ export async function startDevice(
     run: (what, args = []) =>
       docker(['run', '--rm', '--pull', 'never', '--network', 'none', what, ...args]),
   };
-}
-
-async function unmount(point: string): Promise<void> {
-  const { code } = await run('mountpoint', ['-q', point]);
-  if (code === 0) await mustAsRoot('umount', [point]);
 }

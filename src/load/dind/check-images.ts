@@ -40,11 +40,11 @@ export async function checkImages(
   const expected = new Set(Object.values(images).flatMap((image) => image.names));
   const names = new Set(listed.value.flatMap((image) => image.names));
   if (names.size !== expected.size)
-    return fail({
-      reason: 'load-incomplete',
-      image: 'the set',
-      detail: `the engine lists ${names.size} names instead of ${expected.size}: ${[...names].join(', ')}`,
-    });
+    return notAsPinned(
+      'the set',
+      `the engine lists ${names.size} names instead of ${expected.size}: ${[...names].join(', ')}`,
+      engine,
+    );
   // A graph driver has nothing but unpacked layers, and makes no garbage.
   if (engine.store === 'overlay2' || !engine.unpacks) return ok();
   const packed = present.filter((image) => !image.isUnpacked);
@@ -80,13 +80,22 @@ async function checkImage(
     const inspected = await inspect(name, engine);
     if (!inspected.ok) return fail(await loadFailure(entry, inspected.failure, engine));
     const detail = difference(name, image, stated, inspected.value, engine);
-    if (detail !== undefined) return fail({ reason: 'load-incomplete', image: entry, detail });
+    if (detail !== undefined) return notAsPinned(entry, detail, engine);
     isUnpacked = (inspected.value.unpacked?.get(image.manifest.digest) ?? 0) > 0;
   }
   const [name] = image.names;
   if (name === undefined) throw new Error(`${image.reference} has no names`);
   const platform = stated === undefined ? image.platform : formatPlatform(stated);
   return ok({ entry, name, platform, isUnpacked });
+}
+
+/** The image's fault, unless the engine is dying and therefore says what is not so. */
+async function notAsPinned(
+  image: string,
+  detail: string,
+  engine: EngineContainer,
+): Promise<Result<never>> {
+  return fail(await loadFailure(image, { reason: 'api-failed', detail }, engine));
 }
 
 /** What is not as pinned, as a phrase. */
@@ -105,7 +114,7 @@ function difference(
   const { os, architecture, variant, diffIds } = inspected;
   const found = platformOf(os, architecture, variant);
   if (stated !== undefined && (found === undefined || !samePlatform(found, stated)))
-    return `the engine takes ${fullName} for one of ${[os, architecture, variant].filter(Boolean).join('/')}, not of ${formatPlatform(stated)}`;
+    return `the engine takes ${fullName} for one of ${[os, architecture, variant].filter(Boolean).join('/') || 'no platform'}, not of ${formatPlatform(stated)}`;
   if (diffIds.length !== image.layers.length)
     return `the engine has ${diffIds.length} layers of ${fullName}, not ${image.layers.length}`;
   return undefined;

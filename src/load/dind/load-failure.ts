@@ -4,12 +4,10 @@ import type { ApiFailure } from '../../tools/engine-api.ts';
 import { DATA_IMAGE } from '../loader.ts';
 import type { EngineContainer } from './engine-container.ts';
 
-/** How gRPC's client words a server that is gone: google.golang.org/grpc's transport errors. */
+/** gRPC's code for a server that is gone, and how its client words that without one. */
 const CONTAINERD_GONE =
-  /error reading from server|code = Unavailable|transport is closing|transport: error while dialing|containerd\.sock: connect:/i;
+  /\bUnavailable\b|error reading (from server|server preface)|transport is closing|error while dialing|containerd\.sock: connect:/i;
 
-/** What is left of it where dockerd was just sending, or of a stream that containerd has ended itself. */
-const STREAM_ENDED = /failed to send write: EOF/;
 /** Milliseconds; our container looks once a second whether its containerd is still there, and ends without. */
 const NOTICED = 1500;
 
@@ -17,18 +15,14 @@ const NOTICED = 1500;
 export async function loadFailure(
   image: string,
   failure: ApiFailure,
-  engine: EngineContainer,
+  engine: Pick<EngineContainer, 'death' | 'lastLog'>,
 ): Promise<Failure> {
   if (/no space left on device/i.test(failure.detail))
     return { reason: 'no-space', where: DATA_IMAGE };
   const doing = `loading ${image}`;
-  let death = await engine.death(doing);
-  if (death === undefined && STREAM_ENDED.test(failure.detail)) {
-    await sleep(NOTICED);
-    death = await engine.death(doing);
-  }
+  const death = (await engine.death(doing)) ?? (await deathOfContainerd(doing, engine));
   if (death !== undefined) return death;
-  // The daemon starts its containerd again, but what that was doing is lost.
+  // Where our container was too slow to notice.
   if (CONTAINERD_GONE.test(failure.detail))
     return {
       reason: 'engine-died',
@@ -37,4 +31,16 @@ export async function loadFailure(
       log: await engine.lastLog(),
     };
   return { reason: 'load-incomplete', image, detail: failure.detail };
+}
+
+/**
+ * A dockerd whose containerd has just ended answers, with errors of many kinds or with images that lack what
+ * containerd knew of them. Our container notices, and ends.
+ */
+async function deathOfContainerd(
+  doing: string,
+  engine: Pick<EngineContainer, 'death'>,
+): Promise<Failure | undefined> {
+  await sleep(NOTICED);
+  return engine.death(doing);
 }

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { usersOf } from '../../../src/tools/loop-devices.ts';
 
+const BRIEF = { whole: 0, pause: 1 };
+
 describe('usersOf', () => {
   let dir = '';
   let kernel = { proc: '', sys: '' };
@@ -50,7 +52,20 @@ describe('usersOf', () => {
     const expected = ['/dev/loop0, mounted on /mnt/with space, /mnt/bound', '/dev/loop1'];
     for (const name of ['image', 'hard link', 'symlink'])
       assert.deepEqual(await usersOf(join(dir, name), kernel), expected);
-    assert.deepEqual(await usersOf(join(dir, 'other'), kernel), ['/dev/loop2']);
+    assert.deepEqual(await usersOf(join(dir, 'other'), kernel, BRIEF), ['/dev/loop2']);
+  });
+
+  it('waits for a device that is about to go, and for no other', async () => {
+    attach('loop4', '7:4', join(dir, 'leaving'));
+    writeFileSync(join(dir, 'leaving'), '');
+    const asked = usersOf(join(dir, 'leaving'), kernel, { whole: 10_000, pause: 10 });
+    const goes = setTimeout(() => {
+      rmSync(join(kernel.sys, 'block', 'loop4'), { recursive: true });
+    }, 100);
+    assert.deepEqual(await asked, []);
+    clearTimeout(goes);
+    const whole = 3_600_000;
+    assert.equal((await usersOf(join(dir, 'image'), kernel, { whole, pause: whole })).length, 2);
   });
 
   it('names a mount of the file itself', async () => {
