@@ -36,7 +36,7 @@ export function describeFailure(failure: Failure): FailureText {
       };
     case 'unknown-platform':
       return {
-        message: `${quote(failure.given)} is no platform`,
+        message: `--platform ${quote(failure.given)} is no platform`,
         hint: 'give one such as linux/amd64, linux/arm64, linux/arm/v7, aarch64, armv7 or riscv64',
       };
     case 'no-pins':
@@ -210,7 +210,7 @@ export function describeFailure(failure: Failure): FailureText {
     case 'platform-not-offered':
       return {
         message: `${failure.image}: ${failure.reference} has no image for ${failure.wanted}; it has: ${list(failure.offered)}`,
-        hint: 'choose one of these with --platform, or another image',
+        hint: 'name another image or tag in the bundle; or if the device runs one of these, choose it with --platform',
       };
     case 'tool-missing':
       return {

@@ -200,7 +200,7 @@ const FETCH_HINTS: readonly (readonly [readonly string[], number, RegExp | undef
     4,
     /DATA_MIRRORS names registries .*its address in BR2_PACKAGE_STOWAGE_DATA_SET, as in versions=/u,
   ],
-  [[], 5, /DATA_PLATFORM says what it must be for, _AUTHFILE has the credentials/u],
+  [[], 5, /DATA_PLATFORM says what it must be for, linux\/\w+ now, _AUTHFILE has the credentials/u],
   [[], 6, /make stowage-doctor .*BR2_PACKAGE_HOST_STOWAGE_SKOPEO/u],
   [[], 7, /downloads go to BR2_PACKAGE_STOWAGE_DATA_STORE/u],
 ];

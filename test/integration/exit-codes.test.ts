@@ -170,7 +170,7 @@ test('2: options that can not be', async (t) => {
   const cases: readonly (readonly [readonly string[], string])[] = [
     [
       fetchArgs(s, ['--platform', 'foo']),
-      `stowage: "foo" is no platform\n  hint: give one such as linux/amd64, linux/arm64, linux/arm/v7, aarch64, armv7 or riscv64\n`,
+      `stowage: --platform "foo" is no platform\n  hint: give one such as linux/amd64, linux/arm64, linux/arm/v7, aarch64, armv7 or riscv64\n`,
     ],
     [
       fetchArgs(s, ['--fozen']),
@@ -349,7 +349,7 @@ test('5: what the registry refuses or does not have', async (t) => {
     'pair/1:1',
     'linux/s390x',
     new RegExp(
-      `stowage: it: \\S+/pair/1:1\\S* has no image for linux/s390x; it has: ${platform}\n {2}hint: choose one of these with --platform, or another image\n$`,
+      `stowage: it: \\S+/pair/1:1\\S* has no image for linux/s390x; it has: ${platform}\n {2}hint: name another image or tag in the bundle; or if the device runs one of these, choose it with --platform\n$`,
     ),
   );
 });

@@ -56,6 +56,12 @@ realTest('a failure is told once on the console, with what to do', async (t, rea
     /hint: pin this machine too: `MACHINE=qemuarm64 bitbake -c stowage_pin product-data`/u,
   );
   await fails('stowage_pin', /stowage pin ended with 5: .*sample\/hello-arm64/u);
+  build.configure('STOWAGE_PLATFORM = "linux/arm46"');
+  await fails(
+    'fetch',
+    /ended with 2: STOWAGE_PLATFORM "linux\/arm46" is no platform/u,
+    /hint: STOWAGE_PLATFORM is set to "linux\/arm46", and for MACHINE qemux86-64 it would be linux\/amd64/u,
+  );
   build.configure();
 
   writeFileSync(product.bundle, `${bundle}mistake: 1\n`);

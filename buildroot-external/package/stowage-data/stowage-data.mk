@@ -181,6 +181,7 @@ STOWAGE_DATA_WHOSE_OPTIONS = if it names an option of the command line: docs/bui
 STOWAGE_DATA_WHOSE_NETWORK = BR2_PACKAGE_STOWAGE_DATA_MIRRORS names registries to try first; a catalog that is not \
 	there has its address in BR2_PACKAGE_STOWAGE_DATA_SET$(comma) as in versions=https://...
 STOWAGE_DATA_WHOSE_REFUSAL = where its name is right: BR2_PACKAGE_STOWAGE_DATA_PLATFORM says what it must be for$(comma) \
+	$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PLATFORM)) now$(comma) \
 	_AUTHFILE has the credentials$(comma) _MIRRORS who else may have it; make stowage-pin pins what is there now
 
 # The first that fits. Where BR2_PRIMARY_SITE_ONLY is set, that is why something was not found.

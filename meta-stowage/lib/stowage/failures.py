@@ -6,6 +6,8 @@ reasons are those of --json.
 
 import re
 
+from . import target
+
 # Of options that the program's messages name.
 _VARIABLES = {
     "authfile": "STOWAGE_AUTHFILE",
@@ -34,13 +36,13 @@ def end(d, verb, code, document, nobody=None):
 
     text = "stowage %s ended with %d: " % (verb, code)
     if document.get("message"):
-        text += _message(document)
+        text += message(document)
         hint = advice(d, verb, document, nobody)
         bb.fatal(text + ("\n  hint: %s" % hint if hint else ""))
     bb.fatal("%sit said no more than what is in %s" % (text, d.getVar("BB_LOGFILE") or "the log"))
 
 
-def _message(document):
+def message(document):
     failure = document.get("failure") or {}
     if failure.get("reason") == "tool-missing":
         # It may well be on this machine.
@@ -55,9 +57,17 @@ def advice(d, verb, document, nobody=None):
     if reason in ("no-pins", "pins-stale"):
         return "if the bundle is as you mean it, run %s, and review and commit what changes" % pin
     if reason == "target-not-pinned":
-        return "pin this machine too: `MACHINE=%s bitbake -c stowage_pin %s`, and commit the file" % (
+        return "%spin this machine too: `MACHINE=%s bitbake -c stowage_pin %s`, and commit the file" % (
+            "" if _is_machines(d) else "%s. If that is meant, " % _whose_platform(d),
             d.getVar("MACHINE"),
             name,
+        )
+    if reason == "unknown-platform":
+        return "%s: leave it out, or name one such as linux/amd64, linux/arm64 or linux/arm/v7" % _whose_platform(d)
+    if reason == "platform-not-offered":
+        return (
+            "%s. Name another image or tag in STOWAGE_BUNDLES; or if the device runs one of those that there are, "
+            "choose it with STOWAGE_PLATFORM or another MACHINE" % _whose_platform(d)
         )
     if reason == "invalid-document" and failure.get("kind") == "pins":
         return "pins are generated: bring back the file as it was committed, or delete it and run %s" % pin
@@ -79,6 +89,21 @@ def advice(d, verb, document, nobody=None):
     if reason == "registry-refused" and failure.get("why") == "not-found" and verb == "fetch":
         return "a pin was edited, or the registry lost what it says: bring back the file as it was committed, or run %s" % pin
     return _in_commands(_in_variables(document.get("hint") or ""), name)
+
+
+def _is_machines(d):
+    return d.getVar("STOWAGE_PLATFORM") == target.platform(d)
+
+
+def _whose_platform(d):
+    given, machine = d.getVar("STOWAGE_PLATFORM"), d.getVar("MACHINE")
+    if _is_machines(d):
+        return "STOWAGE_PLATFORM is %s because MACHINE is %s" % (given, machine)
+    meant = target.platform(d)
+    return 'STOWAGE_PLATFORM is set to "%s", and %s' % (
+        given,
+        "for MACHINE %s it would be %s" % (machine, meant) if meant else "no images are made for MACHINE %s" % machine,
+    )
 
 
 def _in_variables(text):

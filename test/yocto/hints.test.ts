@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Failure } from '../../src/model/failure.ts';
+import { describeFailure } from '../../src/report/describe-failure.ts';
+import { must } from '../rig/process.ts';
+
+const LAYER = join(import.meta.dirname, '../../meta-stowage');
+
+/** What bitbake knows of the recipe, where a case says nothing else. */
+const RECIPE: Variables = {
+  PN: 'product-data',
+  MACHINE: 'qemux86-64',
+  TARGET_ARCH: 'x86_64',
+  TUNE_FEATURES: 'm64 core2',
+  STOWAGE_PLATFORM: 'linux/amd64',
+  STOWAGE_STORE: '/downloads/stowage-store',
+};
+
+type Variables = Readonly<Record<string, string>>;
+
+const PROGRAM = `
+import json, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+from stowage import failures
+
+class Recipe(dict):
+    getVar = dict.get
+
+case = json.loads(sys.argv[2])
+recipe = Recipe(case["recipe"])
+print(json.dumps([failures.message(case["document"]), failures.advice(recipe, case["verb"], case["document"])]))`;
+
+/** [variables that are otherwise, the verb, what it failed with, what is said, what is to be done] */
+const CASES: readonly (readonly [Variables, string, Failure, RegExp, RegExp])[] = [
+  [
+    { STOWAGE_PLATFORM: 'linux/arm46' },
+    'fetch',
+    { reason: 'unknown-platform', given: 'linux/arm46' },
+    /^STOWAGE_PLATFORM "linux\/arm46" is no platform$/u,
+    /^STOWAGE_PLATFORM is set to "linux\/arm46", and for MACHINE qemux86-64 it would be linux\/amd64: leave it out, or /u,
+  ],
+  [
+    { STOWAGE_PLATFORM: 'linux/arm46', MACHINE: 'qemuppc', TARGET_ARCH: 'powerpc' },
+    'pin',
+    { reason: 'unknown-platform', given: 'linux/arm46' },
+    /no platform$/u,
+    /^STOWAGE_PLATFORM is set to "linux\/arm46", and no images are made for MACHINE qemuppc: /u,
+  ],
+  [
+    { STOWAGE_PLATFORM: 'linux/arm64' },
+    'fetch',
+    {
+      ...{ reason: 'target-not-pinned', file: '/l/pins.json' },
+      ...{ wanted: 'linux/arm64 qemux86-64', pinned: ['linux/amd64'] },
+    },
+    /^\/l\/pins\.json has no pins for linux\/arm64 qemux86-64; it has: linux\/amd64$/u,
+    /^STOWAGE_PLATFORM is set to "linux\/arm64", and .* would be linux\/amd64\. If that is meant, pin this machine too: `MACHINE=qemux86-64 bitbake -c stowage_pin product-data`/u,
+  ],
+  [
+    {},
+    'fetch',
+    {
+      ...{ reason: 'target-not-pinned', file: '/l/pins.json' },
+      ...{ wanted: 'linux/amd64 qemux86-64', pinned: ['linux/arm64'] },
+    },
+    /it has: linux\/arm64$/u,
+    /^pin this machine too: `MACHINE=qemux86-64 bitbake/u,
+  ],
+  [
+    { MACHINE: 'qemuarm64', TARGET_ARCH: 'aarch64', STOWAGE_PLATFORM: 'linux/arm64' },
+    'pin',
+    {
+      ...{ reason: 'platform-not-offered', image: 'app', reference: 'r.example/app:1' },
+      ...{ wanted: 'linux/arm64', offered: ['linux/amd64', 'linux/386'] },
+    },
+    /^app: r\.example\/app:1 has no image for linux\/arm64; it has: linux\/amd64, linux\/386$/u,
+    /^STOWAGE_PLATFORM is linux\/arm64 because MACHINE is qemuarm64\. Name another image or tag in STOWAGE_BUNDLES; .*STOWAGE_PLATFORM or another MACHINE$/u,
+  ],
+];
+
+for (const [variables, verb, failure, said, advised] of CASES)
+  void test(`${verb}: ${failure.reason} with ${JSON.stringify(variables)}`, async () => {
+    const document = { failure, ...describeFailure(failure) };
+    const given = JSON.stringify({ recipe: { ...RECIPE, ...variables }, verb, document });
+    const printed = await must('/usr/bin/python3', ['-c', PROGRAM, join(LAYER, 'lib'), given]);
+    const [message, hint] = JSON.parse(printed) as [string, string];
+    assert.match(message, said);
+    assert.match(hint, advised);
+    assert.doesNotMatch(`${message} ${hint}`, /--[a-z]/u, 'an option of the command line');
+  });
