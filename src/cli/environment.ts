@@ -1,5 +1,6 @@
 import { endianness } from 'node:os';
 import type { Options } from 'yargs';
+import type { Failure } from '../model/failure.ts';
 import { parsePlatform, formatPlatform } from '../model/platform.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
@@ -20,7 +21,7 @@ export function optionsFromEnvironment(
 ): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(options)) {
-    const variable = `STOWAGE_${name.replaceAll('-', '_').toUpperCase()}`;
+    const variable = variableOf(name);
     const text = environment[variable];
     if (text === undefined || text.trim() === '') continue;
     if (option.type === 'array') values[name] = text.trim().split(/\s+/);
@@ -29,6 +30,23 @@ export function optionsFromEnvironment(
     else values[name] = choice(variable, text.trim(), option) ?? text;
   }
   return values;
+}
+
+/**
+ * A failure of an option's value that came from the environment, by its variable's name: nobody finds a `--size` in a CI
+ * job that sets STOWAGE_SIZE. `argv` has options by their long names.
+ */
+export function nameVariable(failure: Failure, argv: readonly string[]): Failure {
+  if (failure.reason !== 'invalid-option' && failure.reason !== 'unknown-platform') return failure;
+  const option = failure.option ?? '--platform';
+  if (argv.some((word) => word === option || word.startsWith(`${option}=`))) return failure;
+  const variable = variableOf(option.replace(/^--/, ''));
+  const isSet = option.startsWith('--') && nonEmpty(variable) !== undefined;
+  return isSet ? { ...failure, option: variable } : failure;
+}
+
+function variableOf(option: string): string {
+  return `STOWAGE_${option.replaceAll('-', '_').toUpperCase()}`;
 }
 
 function parseFlag(variable: string, text: string): boolean {

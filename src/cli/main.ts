@@ -1,11 +1,11 @@
 import yargs from 'yargs';
 import type { Failure } from '../model/failure.ts';
-import { exitCodeOf } from '../model/failure.ts';
+import { exitCodeOf } from '../model/exit-code.ts';
 import { describeFailure } from '../report/describe-failure.ts';
 import { checkArguments, UsageError } from './check-arguments.ts';
 import { startLogger } from './choose-logger.ts';
 import type { Command, CommandGroup, Outcome } from './command.ts';
-import { environment, optionsFromEnvironment, surroundings } from './environment.ts';
+import { environment, nameVariable, optionsFromEnvironment, surroundings } from './environment.ts';
 import { globalOptions } from './options.ts';
 import { hideAll, registerCommands } from './register-commands.ts';
 import { spellOut } from './spell-out.ts';
@@ -141,7 +141,7 @@ async function run(
     // Whatever a call was doing when the signal came, the signal is what ended it.
     const failure: Failure = abort.signal.aborted
       ? { reason: 'interrupted', signal: abort.signal.reason === 'SIGINT' ? 'SIGINT' : 'SIGTERM' }
-      : result.failure;
+      : nameVariable(result.failure, argv);
     return finish(failure, args);
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, onSignal);

@@ -139,7 +139,6 @@ function complete(merged: MergedBundle, documents: readonly CheckedBundle[]): Bu
       unpack: engine.unpack ?? true,
       ...(engine.containerd === 'own' ? { containerd: engine.containerd } : {}),
       dind: engine.dind ?? DEFAULT_DIND,
-      ...(merged.dindAt === undefined ? {} : { dindAt: merged.dindAt }),
     },
     images: mapValues(merged.images, ({ from, tags, storage, keepIndex, at }): BundleImage => ({
       from,
@@ -149,6 +148,7 @@ function complete(merged: MergedBundle, documents: readonly CheckedBundle[]): Bu
       at,
     })),
     extraFiles: mapValues(merged.files, completeFile),
+    writtenAt: merged.writtenAt,
   };
 }
 

@@ -22,7 +22,8 @@ export interface MergedBundle {
   readonly catalog?: { readonly text: string; readonly at: Position };
   readonly partition: NonNullable<RawBundle['partition']>;
   readonly engine: NonNullable<RawBundle['engine']>;
-  readonly dindAt?: Position;
+  /** Where the parts of `partition` and `engine` are, by their paths. */
+  readonly writtenAt: Readonly<Record<string, Position>>;
   readonly images: Readonly<Record<string, Placed<RawImage>>>;
   readonly files: Readonly<Record<string, Placed<RawFile>>>;
 }
@@ -68,14 +69,18 @@ export function mergeBundles(
     text === undefined ? {} : { catalog: text },
   )[0];
   const engine = union<unknown>('engine', (raw) => raw.engine);
-  const dindAt = engine.find(([name]) => name === 'dind')?.[2];
+  const partition = union<unknown>('partition', (raw) => raw.partition);
+  const writtenAt = Object.fromEntries([
+    ...partition.map(([name, , at]) => [`partition.${name}`, at] as const),
+    ...engine.map(([name, , at]) => [`engine.${name}`, at] as const),
+  ]);
   const merged: MergedBundle = {
     vars: plain(union('vars', (raw) => raw.vars)),
     arch: plain(union('arch', (raw) => byPlatform(raw.arch))),
     ...(catalog === undefined ? {} : { catalog: { text: catalog[1], at: catalog[2] } }),
-    partition: plain(union<unknown>('partition', (raw) => raw.partition)),
+    partition: plain(partition),
     engine: plain(engine),
-    ...(dindAt === undefined ? {} : { dindAt }),
+    writtenAt,
     images: placed(union('images', (raw) => raw.images)),
     files: placed(union('files', (raw) => raw.files)),
   };

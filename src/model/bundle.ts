@@ -19,6 +19,8 @@ export interface Bundle {
   readonly images: Readonly<Record<string, BundleImage>>;
   /** Keyed by path on the partition: relative, `/` between names, no `.` or `..`. Templates are allowed in it. */
   readonly extraFiles: Readonly<Record<string, BundleFile>>;
+  /** Where what is given of `partition` and `engine` is written, by its path, such as `partition.size`. */
+  readonly writtenAt: Readonly<Record<string, Position>>;
 }
 
 export interface Partition {
@@ -60,8 +62,6 @@ export interface Engine {
   readonly containerd?: 'own';
   /** The image that runs that engine on the builder; a template. */
   readonly dind: string;
-  /** Where it is named; absent for the default. */
-  readonly dindAt?: Position;
 }
 
 export interface BundleImage {

@@ -1,8 +1,9 @@
+import type { Position } from './bundle.ts';
 import type { Digest } from './digest.ts';
 
 /**
  * Everything that can go wrong as expected, by name. A failure carries data; its text is made by
- * report/describe-failure.ts, its exit code by `exitCodeOf`.
+ * report/describe-failure.ts, its exit code by exit-code.ts.
  */
 export type Failure =
   | Usage
@@ -91,6 +92,8 @@ export interface BundlesDisagree {
 export interface UnknownPlatform {
   readonly reason: 'unknown-platform';
   readonly given: string;
+  /** What gave it, where that is not `--platform`. */
+  readonly option?: string;
 }
 
 export interface NoPins {
@@ -226,8 +229,10 @@ export interface EngineUnable {
 }
 
 export interface EngineProblem {
-  /** A key of the bundle, or `image core`. */
+  /** A key of the bundle, the option that overruled it, or `image core`. */
   readonly what: string;
+  /** Where the bundle has that key. */
+  readonly at?: Position;
   /** A phrase about it. */
   readonly detail: string;
   /** What would do instead. */
@@ -413,6 +418,8 @@ export interface NoSpace {
   readonly available?: number;
   /** Where a partition is too small: the least size, in whole MiB, that is expected to do. */
   readonly fits?: number;
+  /** Where a bundle gives that partition its size; absent where an option does. */
+  readonly sizeAt?: Position;
 }
 
 /** A path that must be written or read and may not be. */
@@ -426,61 +433,4 @@ export interface AccessDenied {
 export interface Interrupted {
   readonly reason: 'interrupted';
   readonly signal: 'SIGINT' | 'SIGTERM';
-}
-
-/** The exit codes of the command line: docs/exit-codes.md. */
-export function exitCodeOf(failure: Failure): number {
-  switch (failure.reason) {
-    case 'usage':
-    case 'invalid-option':
-    case 'invalid-document':
-    case 'bundles-disagree':
-    case 'unknown-platform':
-    case 'no-pins':
-    case 'pins-stale':
-    case 'target-not-pinned':
-    case 'target-ambiguous':
-    case 'output-in-use':
-    case 'into-refused':
-    case 'store-invalid':
-    case 'image-unsupported':
-    case 'partition-missing':
-    case 'entry-refused':
-    case 'engine-unable':
-      return 2;
-    case 'blob-bad':
-    case 'layer-bad':
-    case 'store-damaged':
-    case 'archive-bad':
-    case 'import-partial':
-    case 'source-bad':
-    case 'platform-mismatch':
-    case 'pin-contradicted':
-    case 'tree-bad':
-    case 'engine-mislabelled':
-    case 'load-incomplete':
-    case 'not-verified':
-    case 'image-corrupt':
-    case 'image-needs-recovery':
-      return 3;
-    case 'registry-temporary':
-      return 4;
-    case 'registry-refused':
-    case 'platform-not-offered':
-      return 5;
-    case 'tool-missing':
-    case 'tool-failed':
-    case 'engine-unreachable':
-    case 'engine-unsuitable':
-    case 'engine-died':
-    case 'privilege-refused':
-    case 'mount-busy':
-    case 'machine-lacks':
-    case 'access-denied':
-      return 6;
-    case 'no-space':
-      return 7;
-    case 'interrupted':
-      return failure.signal === 'SIGINT' ? 130 : 143;
-  }
 }

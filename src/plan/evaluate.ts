@@ -262,7 +262,7 @@ function evaluateDind(
   options: EvaluateOptions,
   { fill, reject, engineVersion }: Evaluation,
 ): Result<Pick<Wanted, 'dind' | 'dindLocal'>> {
-  const { dindAt } = bundle.engine;
+  const dindAt = bundle.writtenAt['engine.dind'];
   const sourceOf = (
     text: string,
     at: Position | undefined,

@@ -1,3 +1,4 @@
+import type { Position } from '../model/bundle.ts';
 import { formatSize } from '../model/bundle-size.ts';
 import type { DocumentProblem, Failure, InvalidDocument, NoSpace } from '../model/failure.ts';
 import { describeUnsuitable, describeWayIn } from './describe-engine.ts';
@@ -36,7 +37,7 @@ export function describeFailure(failure: Failure): FailureText {
       };
     case 'unknown-platform':
       return {
-        message: `--platform ${quote(failure.given)} is no platform`,
+        message: `${failure.option ?? '--platform'} ${quote(failure.given)} is no platform`,
         hint: 'give one such as linux/amd64, linux/arm64, linux/arm/v7, aarch64, armv7 or riscv64',
       };
     case 'no-pins':
@@ -143,8 +144,8 @@ export function describeFailure(failure: Failure): FailureText {
     case 'engine-unable':
       return {
         message: lines([
-          `Docker ${failure.version}, the bundle's engine, can't do what is asked of it:`,
-          ...failure.problems.map(({ what, detail }) => `  ${what}: ${detail}`),
+          `Docker ${failure.version}, the device's engine, can't do what is asked of it:`,
+          ...failure.problems.map(({ what, at, detail }) => `  ${what}${inFile(at)}: ${detail}`),
         ]),
         hint: `what would do: ${[...new Set(failure.problems.map(({ remedy }) => remedy))].join('; ')}`,
       };
@@ -254,7 +255,7 @@ export function describeFailure(failure: Failure): FailureText {
       return { message: `this machine lacks ${failure.what}`, hint: failure.remedy };
     case 'no-space':
       return {
-        message: `no space left in ${failure.where}${describeNeed(failure)}`,
+        message: `no space left in ${failure.where}${sizeIn(failure)}${describeNeed(failure)}`,
         hint: roomHint(failure),
       };
     case 'access-denied':
@@ -356,11 +357,22 @@ function describeProblem({ line, column, path, detail }: DocumentProblem): strin
   return `${position}:${where} ${detail}`;
 }
 
-function roomHint({ where, fits }: NoSpace): string {
+/** Such as ` (product.yaml:3)`. */
+function inFile(at: Position | undefined): string {
+  return at === undefined ? '' : ` (${at.file}:${at.line})`;
+}
+
+function sizeIn({ sizeAt }: NoSpace): string {
+  return sizeAt === undefined ? '' : ` (partition.size in ${sizeAt.file}:${sizeAt.line})`;
+}
+
+function roomHint({ where, fits, sizeAt }: NoSpace): string {
   if (where !== 'the data image' && fits === undefined)
     return 'make room there and run again; what was downloaded is kept';
   const enough = fits === undefined ? '' : ` (${formatSize(fits)} should do)`;
-  return `give a larger --size${enough}, or --size auto`;
+  return sizeAt === undefined
+    ? `give a larger --size${enough}, or --size auto`
+    : `write a larger partition.size in ${sizeAt.file}:${sizeAt.line}${enough}, or auto`;
 }
 
 /** A partition is told in the form in which its size is given, everything else as disks are. */

@@ -215,7 +215,7 @@ const BUILD_HINTS: typeof FETCH_HINTS = [
   [[], 3, /: make stowage-data-dirclean stowage-data-source$/mu],
   [[], 6, /make stowage-doctor .*BR2_PACKAGE_STOWAGE_DATA_LOADER_DIRECT/u],
   [[`${DATA}_SIZE="20M"`], 7, /--size is BR2_PACKAGE_STOWAGE_DATA_SIZE here; it is 20M now/u],
-  [[], 7, /DATA_SIZE here; it is left to the bundles now/u],
+  [[], 7, /size is left to the bundles; BR2_PACKAGE_STOWAGE_DATA_SIZE overrules them/u],
 ];
 
 for (const [goal, hints] of [

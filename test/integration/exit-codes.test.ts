@@ -431,6 +431,21 @@ test('7: a partition that is too small, and a store that is full', async (t) => 
     buildArgs(s, ['--size', '1M']),
     /^stowage: no space left in a partition of 1M: \d+M are needed, 1M there are\n {2}hint: give a larger --size \(\d+M should do\), or --size auto\n$/,
   );
+  const sized = join(temporaryTree(t), 'sized.yaml');
+  writeFileSync(sized, 'stowage: 1\npartition:\n  size: 1M\n');
+  await s.ends(
+    7,
+    buildArgs(s, ['-b', sized]),
+    new RegExp(
+      `^stowage: no space left in a partition of 1M \\(partition\\.size in ${sized}:3\\): \\d+M are needed, 1M there are\n {2}hint: write a larger partition\\.size in ${sized}:3 \\(\\d+M should do\\), or auto\n$`,
+    ),
+  );
+  writeFileSync(sized, 'stowage: 1\nengine: { containerd: own }\n');
+  await s.ends(
+    2,
+    buildArgs(s, ['-b', sized]),
+    `stowage: ${sized}:2:11: engine.containerd: "own" can't be: expected daemon, which is all that --loader dind fills\n${HINT.bundle}`,
+  );
   const full = temporaryTree(t);
   await mustAsRoot('mount', ['-t', 'tmpfs', '-o', 'size=1m,mode=1777', 'tmpfs', full]);
   try {

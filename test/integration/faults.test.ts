@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fetchTarget } from '../../src/fetch/fetch-target.ts';
 import { pinTarget } from '../../src/fetch/pin.ts';
-import { exitCodeOf } from '../../src/model/failure.ts';
+import { exitCodeOf } from '../../src/model/exit-code.ts';
 import type { TargetPins } from '../../src/model/pins.ts';
 import type { Result } from '../../src/model/result.ts';
 import type { Fault } from '../rig/fault-proxy.ts';

@@ -5,7 +5,7 @@ import { before, describe, it } from 'node:test';
 import { fetchTarget } from '../../src/fetch/fetch-target.ts';
 import { pinTarget } from '../../src/fetch/pin.ts';
 import { readBundles } from '../../src/model/bundle-document.ts';
-import { exitCodeOf } from '../../src/model/failure.ts';
+import { exitCodeOf } from '../../src/model/exit-code.ts';
 import type { Failure } from '../../src/model/failure.ts';
 import { parsePins, formatPins } from '../../src/model/pins-document.ts';
 import type { TargetPins } from '../../src/model/pins.ts';

@@ -78,6 +78,23 @@ const CASES: readonly (readonly [Variables, string, Failure, RegExp, RegExp])[] 
     /^app: r\.example\/app:1 has no image for linux\/arm64; it has: linux\/amd64, linux\/386$/u,
     /^STOWAGE_PLATFORM is linux\/arm64 because MACHINE is qemuarm64\. Name another image or tag in STOWAGE_BUNDLES; .*STOWAGE_PLATFORM or another MACHINE$/u,
   ],
+  [
+    {},
+    'build',
+    {
+      ...{ reason: 'no-space', where: 'the data image', needed: 5e6, available: 2e6, fits: 5e6 },
+      sizeAt: { file: '/l/product.yaml', line: 2, column: 14 },
+    },
+    /^no space left in the data image \(partition\.size in \/l\/product\.yaml:2\): /u,
+    /^write a larger partition\.size in \/l\/product\.yaml:2 \(4\.8M should do\), or auto$/u,
+  ],
+  [
+    { STOWAGE_SIZE: '2M' },
+    'build',
+    { reason: 'no-space', where: 'the data image', needed: 5e6, available: 2e6, fits: 5e6 },
+    /^no space left in the data image: /u,
+    /^give a larger STOWAGE_SIZE \(4\.8M should do\), or STOWAGE_SIZE auto$/u,
+  ],
 ];
 
 for (const [variables, verb, failure, said, advised] of CASES)

@@ -200,8 +200,9 @@ STOWAGE_DATA_BUILD_HINTS = \
 	$(call STOWAGE_DATA_HINT,2|3,to fetch what is missing: make stowage-data-dirclean stowage-data-source$(if \
 		$(BR2_PACKAGE_STOWAGE_DATA_FROZEN),; $(STOWAGE_DATA_HOW_TO_MOVE))) \
 	$(call STOWAGE_DATA_HINT,6,make stowage-doctor tells what this machine lacks$(STOWAGE_DATA_OTHER_LOADER)) \
-	$(call STOWAGE_DATA_HINT,7,--size is BR2_PACKAGE_STOWAGE_DATA_SIZE here; it is $(or \
-		$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SIZE)),left to the bundles) now)
+	$(call STOWAGE_DATA_HINT,7,$(if $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SIZE)),--size is \
+		BR2_PACKAGE_STOWAGE_DATA_SIZE here; it is $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_SIZE)) now,the partition's \
+		size is left to the bundles; BR2_PACKAGE_STOWAGE_DATA_SIZE overrules them))
 
 define STOWAGE_DATA_FETCH
 	@$(call MESSAGE,"Fetching container images")

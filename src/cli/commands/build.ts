@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { identityOf } from '../../plan/identity.ts';
 import type { Wanted } from '../../plan/wanted.ts';
+import type { Failure } from '../../model/failure.ts';
 import type { TargetPins } from '../../model/pins.ts';
 import type { Result } from '../../model/result.ts';
 import { fail, ok } from '../../model/result.ts';
@@ -25,6 +26,7 @@ import type { Surroundings } from '../command.ts';
 import { defineCommand } from '../command.ts';
 import { engineChoice } from '../engine-choice.ts';
 import { readBundleFiles, readPinsFile } from '../inputs.ts';
+import { nameOrigin } from '../name-origin.ts';
 import {
   bundleOption,
   engineStoreOptions,
@@ -95,13 +97,15 @@ export const buildCommand = defineCommand({
     if (!pinsFile.ok) return pinsFile;
     const target = pinnedTarget(bundle.value, pinsFile.value, args.pins, args);
     if (!target.ok) return target;
+    const named = (failure: Failure): Result<never> =>
+      fail(nameOrigin(failure, bundle.value, args));
     const { pins } = target.value;
     const wanted = withPartition(target.value.wanted, args);
     if (!wanted.ok) return wanted;
     const store = await openStore(args.store);
     if (!store.ok) return store;
     const refused = refuseWith({ ...args, containerd: wanted.value.engine.containerd });
-    if (!refused.ok) return refused;
+    if (!refused.ok) return named(refused.failure);
     // Of the dind image, where one is run.
     const builder = args.loader === 'dind' ? surroundings.builderPlatform : undefined;
     if (!args['dry-run']) await noteUses(store.value, pins, builder);
@@ -127,7 +131,7 @@ export const buildCommand = defineCommand({
     if (args.format !== 'ext4') {
       const { format, 'dry-run': dryRun } = args;
       const exported = await exportDataRoot(request, { output, format, dryRun }, surroundings);
-      if (!exported.ok) return exported;
+      if (!exported.ok) return named(exported.failure);
       const images = Object.keys(pins.images).length;
       const size = exported.value;
       const does = dryRun ? 'would be written' : size === undefined ? 'written' : formatBytes(size);
@@ -181,7 +185,7 @@ export const buildCommand = defineCommand({
             loader,
             surroundings,
           );
-    if (!built.ok) return built;
+    if (!built.ok) return named(built.failure);
     const elapsed = performance.now() - start;
     const { plan, size } = built.value;
     const images = plan.how === 'into' ? plan.changes.images : Object.keys(pins.images).length;

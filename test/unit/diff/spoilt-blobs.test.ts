@@ -7,7 +7,7 @@ import { compareSubjects } from '../../../src/diff/compare-subjects.ts';
 import type { Difference } from '../../../src/diff/difference.ts';
 import { openSubject } from '../../../src/inspect/open-subject.ts';
 import type { Digest } from '../../../src/model/digest.ts';
-import { exitCodeOf } from '../../../src/model/failure.ts';
+import { exitCodeOf } from '../../../src/model/exit-code.ts';
 import type { Result } from '../../../src/model/result.ts';
 import { describeDifference } from '../../../src/report/describe-difference.ts';
 import { createStore } from '../../../src/store/store.ts';

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { compareSubjects } from '../../../src/diff/compare-subjects.ts';
 import { openSubject } from '../../../src/inspect/open-subject.ts';
 import type { Failure } from '../../../src/model/failure.ts';
-import { exitCodeOf } from '../../../src/model/failure.ts';
+import { exitCodeOf } from '../../../src/model/exit-code.ts';
 import { verifyConsistency } from '../../../src/verify/verify.ts';
 import type { Draft } from '../verify/data-image.ts';
 import { DATA_ROOT, LABEL, draftImage, writeDraft } from '../verify/data-image.ts';

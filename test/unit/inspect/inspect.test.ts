@@ -7,7 +7,7 @@ import type { Contents } from '../../../src/inspect/contents.ts';
 import { imageSizes, sharedLayers, totals } from '../../../src/inspect/contents.ts';
 import { openSubject } from '../../../src/inspect/open-subject.ts';
 import type { Failure } from '../../../src/model/failure.ts';
-import { exitCodeOf } from '../../../src/model/failure.ts';
+import { exitCodeOf } from '../../../src/model/exit-code.ts';
 import { formatPins } from '../../../src/model/pins-document.ts';
 import { describeContents } from '../../../src/report/describe-contents.ts';
 import { bucket, draftImage, varint, writeDraft } from '../verify/data-image.ts';

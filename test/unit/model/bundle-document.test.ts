@@ -42,6 +42,7 @@ test('an image is enough; the rest has defaults', () => {
     },
     images: { x: { from: 'docker://x:1', tags: [], at: { file: 'a.yaml', line: 2, column: 11 } } },
     extraFiles: {},
+    writtenAt: {},
   });
 });
 

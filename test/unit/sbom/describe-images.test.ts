@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, it } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { exitCodeOf } from '../../../src/model/failure.ts';
+import { exitCodeOf } from '../../../src/model/exit-code.ts';
 import type { DescribedImage } from '../../../src/sbom/described-image.ts';
 import type { Files, Layer } from '../../rig/image.ts';
 import { digestOf, makeImage, makeLayer, noise } from '../../rig/image.ts';

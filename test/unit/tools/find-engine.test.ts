@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { describeFailure } from '../../../src/report/describe-failure.ts';
-import { exitCodeOf } from '../../../src/model/failure.ts';
+import { exitCodeOf } from '../../../src/model/exit-code.ts';
 import { fail, ok } from '../../../src/model/result.ts';
 import type { Ask, EngineChoice, FoundEngine } from '../../../src/tools/find-engine.ts';
 import { findEngine } from '../../../src/tools/find-engine.ts';
