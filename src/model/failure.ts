@@ -99,6 +99,8 @@ export interface UnknownPlatform {
 export interface NoPins {
   readonly reason: 'no-pins';
   readonly file: string;
+  /** Where `--update` was to move images of what is pinned. */
+  readonly updating?: true;
 }
 
 /** The pins are of another state of the bundle; `differences` are phrases such as `images.core is not pinned`. */
@@ -114,6 +116,8 @@ export interface TargetNotPinned {
   readonly file: string;
   readonly wanted: string;
   readonly pinned: readonly string[];
+  /** As in `NoPins`. */
+  readonly updating?: true;
 }
 
 export interface TargetAmbiguous {

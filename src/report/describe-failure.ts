@@ -43,7 +43,7 @@ export function describeFailure(failure: Failure): FailureText {
     case 'no-pins':
       return {
         message: `there are no pins: ${failure.file} does not exist`,
-        hint: `run \`stowage pin -p ${failure.file}\` with the bundle and platform`,
+        hint: `run \`stowage pin -p ${failure.file}\` with the bundle and platform${withoutUpdate(failure)}`,
       };
     case 'pins-stale':
       return {
@@ -56,7 +56,7 @@ export function describeFailure(failure: Failure): FailureText {
     case 'target-not-pinned':
       return {
         message: `${failure.file} has no pins for ${failure.wanted}; it has: ${list(failure.pinned)}`,
-        hint: 'run `stowage pin` with this --platform, --machine and --set, or choose one that is there',
+        hint: `run \`stowage pin\` with this --platform, --machine and --set${withoutUpdate(failure)}, or choose one that is there`,
       };
     case 'target-ambiguous':
       return {
@@ -355,6 +355,11 @@ function describeProblem({ line, column, path, detail }: DocumentProblem): strin
   const position = line === undefined ? '' : `:${line}${column === undefined ? '' : `:${column}`}`;
   const where = path === undefined || path === '' ? '' : ` ${path}:`;
   return `${position}:${where} ${detail}`;
+}
+
+/** Who wants to move one image is told what comes before. */
+function withoutUpdate({ updating }: { readonly updating?: true }): string {
+  return updating === true ? ', without --update, which moves what is pinned' : '';
 }
 
 /** Such as ` (product.yaml:3)`. */

@@ -193,7 +193,11 @@ const FROZEN = [`${DATA}_PINS="$(BR2_EXTERNAL_STOWAGE_PATH)/p.json"`, `${DATA}_F
 const FETCH_HINTS: readonly (readonly [readonly string[], number, RegExp | undefined])[] = [
   [[], 1, undefined],
   [[], 2, /of the command line: docs\/buildroot.md says which of BR2_PACKAGE_STOWAGE_DATA_/u],
-  [FROZEN, 2, /DATA_FROZEN is set: make stowage-pin pins anew, with UPDATE=<name> one/u],
+  [
+    FROZEN,
+    2,
+    /DATA_FROZEN is set: make stowage-pin pins this configuration anew; what is pinned for it already can be moved alone, with UPDATE=<name>$/u,
+  ],
   [[], 3, undefined],
   [
     [],
@@ -221,13 +225,22 @@ const BUILD_HINTS: typeof FETCH_HINTS = [
 for (const [goal, hints] of [
   ['stowage-data-source', FETCH_HINTS],
   ['stowage-data', BUILD_HINTS],
+  ['stowage-pin', [[[], 2, /of the command line: docs/u]]],
+  [
+    'stowage-pin UPDATE=app',
+    [[[], 2, /: UPDATE moves .* already; make stowage-pin without it pins all/u]],
+  ],
+  [
+    'stowage-pin UPDATE=app',
+    [[FROZEN, 2, /: UPDATE moves .* already; make stowage-pin without it pins all/u]],
+  ],
 ] as const)
   for (const [lines, code, said] of hints)
     test(`${goal} that ends with ${code}${lines.length > 0 ? ` with ${lines.join(' ')}` : ''} says in one line what to do here`, async (t) => {
       const board = await tree(t, [...BOARD, ...lines]);
       if (lines === FROZEN) placed(join(board.external, 'p.json'));
       if (goal === 'stowage-data') await made(board, 'stowage-data-source');
-      const failed = await board.make([goal], { STAND_IN_EXIT: String(code) });
+      const failed = await board.make(goal.split(' '), { STAND_IN_EXIT: String(code) });
       assert.equal(failed.code, 2);
       assert.match(failed.stderr, new RegExp(`Error ${code}\\b`, 'u'));
       const ours = failed.stderr.split('\n').filter((line) => line.startsWith('stowage-data: '));

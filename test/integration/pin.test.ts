@@ -120,6 +120,20 @@ it('tells what moved in a table, and moves one image without asking for another'
   const unknown = await pin('--update', 'wbe');
   assert.equal(unknown.code, 2);
   assert.match(unknown.stderr, /an image of the bundle: app, web, db/);
+  // Nothing is pinned there that could move: one error, which says what comes first.
+  const nowhere = join(directory, 'nowhere.json');
+  for (const [place, before] of [
+    [['-p', pins, '--platform', 'linux/s390x'], / has no pins for linux\/s390x; it has: /],
+    [['-p', nowhere, '--platform', 'linux/amd64'], /: there are no pins: .* does not exist\n/],
+  ] as const) {
+    const unpinned = await runStowage(t, ['pin', '-b', bundle, ...place, '--update', 'web']);
+    assert.equal(unpinned.code, 2, unpinned.stderr);
+    assert.match(unpinned.stderr, before);
+    assert.match(
+      unpinned.stderr,
+      /hint: run `stowage pin.*, without --update, which moves what is/,
+    );
+  }
 });
 
 it('notices a reference that a bot has edited, says what to do, and does it', async (t) => {

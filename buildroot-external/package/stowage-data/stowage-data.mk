@@ -176,7 +176,10 @@ STOWAGE_DATA_HINT = $(1)) echo "stowage-data: $(2)" >&2;;
 # $(1): the hints
 STOWAGE_DATA_SAY_WHAT_TO_DO = { code=$$?; case $$code in $(1) esac; exit $$code; }
 
-STOWAGE_DATA_HOW_TO_MOVE = BR2_PACKAGE_STOWAGE_DATA_FROZEN is set: make stowage-pin pins anew$(comma) with UPDATE=<name> one image alone
+STOWAGE_DATA_HOW_TO_MOVE = BR2_PACKAGE_STOWAGE_DATA_FROZEN is set: make stowage-pin pins this configuration anew; \
+	what is pinned for it already can be moved alone$(comma) with UPDATE=<name>
+STOWAGE_DATA_HOW_TO_UPDATE = UPDATE moves images of the bundles that are pinned for this configuration already; \
+	make stowage-pin without it pins all of them
 STOWAGE_DATA_WHOSE_OPTIONS = if it names an option of the command line: docs/buildroot.md says which of BR2_PACKAGE_STOWAGE_DATA_... that is
 STOWAGE_DATA_WHOSE_NETWORK = BR2_PACKAGE_STOWAGE_DATA_MIRRORS names registries to try first; a catalog that is not \
 	there has its address in BR2_PACKAGE_STOWAGE_DATA_SET$(comma) as in versions=https://...
@@ -360,7 +363,8 @@ stowage-pin:
 	$(Q)$(DOWNLOAD_SET_UMASK) mkdir -p $(STOWAGE_DATA_DL_DIR)
 	$(Q)$(DOWNLOAD_SET_UMASK) $(STOWAGE_DATA_CALL) pin $(STOWAGE_DATA_PIN_OPTS) $(STOWAGE_DATA_NETWORK_OPTS) \
 		$(call STOWAGE_DATA_EACH,--update,$(UPDATE)) \
-		|| $(call STOWAGE_DATA_SAY_WHAT_TO_DO,$(STOWAGE_DATA_PIN_HINTS))
+		|| $(call STOWAGE_DATA_SAY_WHAT_TO_DO,$(if $(UPDATE),$(call \
+			STOWAGE_DATA_HINT,2,$(STOWAGE_DATA_HOW_TO_UPDATE))) $(STOWAGE_DATA_PIN_HINTS))
 
 stowage-pin-check:
 	$(STOWAGE_DATA_REQUIRE_REGISTRY)

@@ -155,9 +155,13 @@ function chooseOld(
   args: TargetArguments & { readonly pins: string },
 ): Result<TargetPins | undefined> {
   if (names.length === 0) return ok(undefined);
-  if (pins === undefined) return fail({ reason: 'no-pins', file: args.pins });
+  if (pins === undefined) return fail({ reason: 'no-pins', file: args.pins, updating: true });
   const choice = parseChoice(args);
-  return choice.ok ? selectTarget(pins, args.pins, choice.value, bundle) : choice;
+  if (!choice.ok) return choice;
+  const selected = selectTarget(pins, args.pins, choice.value, bundle);
+  return selected.ok || selected.failure.reason !== 'target-not-pinned'
+    ? selected
+    : fail({ ...selected.failure, updating: true });
 }
 
 async function pinAll(
