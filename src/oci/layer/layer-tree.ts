@@ -105,6 +105,17 @@ export class LayerTree {
     return node;
   }
 
+  /** How many of the parts, from the first on, are there. */
+  depthOf(parts: readonly string[]): number {
+    let node: Node = this.root;
+    for (const [depth, part] of parts.entries()) {
+      const next: Node | undefined = node.type === 'directory' ? node.children.get(part) : undefined;
+      if (next === undefined) return depth;
+      node = next;
+    }
+    return parts.length;
+  }
+
   /**
    * The directory that `raw`, the name in an archive up to its last part, leads to; directories that are missing are
    * made by `make`. Throws a `PathError` where it can't be one.

@@ -133,11 +133,10 @@ function resolveIn(tree: LayerTree, others: Float64Array, path: string): string[
     if (error instanceof PathError) throw refuse(`in a lower layer ${error.message}`);
     throw error;
   }
-  for (let depth = 1; depth < parts.length; depth += 1) {
-    const above = parts.slice(0, depth);
-    if (tree.at(above) === undefined && has(others, above.join('/')))
-      throw refuse('it is below what is no directory in a lower layer');
-  }
+  // Only what is below its directories can be in a layer, so the first that is missing tells of all.
+  const missing = tree.depthOf(parts);
+  if (missing < parts.length - 1 && has(others, parts.slice(0, missing + 1).join('/')))
+    throw refuse('it is below what is no directory in a lower layer');
   return parts;
 }
 

@@ -92,6 +92,14 @@ const CASES: Readonly<Record<string, Case>> = {
     layers: [[file('a', 'no directory')], [file('a/b/c', '1')]],
     tree: 'it is below what is no directory in a lower layer',
   },
+  'a parent far below a file of a lower layer is refused': {
+    layers: [[file('a/b', 'no directory')], [file('a/b/c/d/e', '1')]],
+    tree: 'it is below what is no directory in a lower layer',
+  },
+  'a parent beside a file of a lower layer is root’s': {
+    layers: [[file('a/b', 'no directory')], [file('a/c/d', '1')]],
+    tree: [`a/c/d: ${F} "1"`, `a/c: ${IMPLIED}`, `a: ${IMPLIED}`],
+  },
   'parents follow links of lower layers': {
     layers: [
       [directory('usr/'), directory('usr/lib/', { uid: 8 }), symlink('lib', 'usr/lib')],
