@@ -6,6 +6,7 @@ import { checkArguments, UsageError } from './check-arguments.ts';
 import { startLogger } from './choose-logger.ts';
 import type { Command, CommandGroup, Outcome } from './command.ts';
 import { environment, nameVariable, optionsFromEnvironment, surroundings } from './environment.ts';
+import { locateInPins } from './locate-in-pins.ts';
 import { globalOptions } from './options.ts';
 import { hideAll, registerCommands } from './register-commands.ts';
 import { spellOut } from './spell-out.ts';
@@ -21,6 +22,8 @@ interface GlobalArguments {
   readonly log?: 'plain' | 'json' | 'pretty' | undefined;
   readonly json: boolean;
   readonly debug: boolean;
+  /** Of those verbs that take it. */
+  readonly pins?: string | undefined;
 }
 
 const writeError = (text: string): void => {
@@ -141,11 +144,21 @@ async function run(
     // Whatever a call was doing when the signal came, the signal is what ended it.
     const failure: Failure = abort.signal.aborted
       ? { reason: 'interrupted', signal: abort.signal.reason === 'SIGINT' ? 'SIGINT' : 'SIGTERM' }
-      : nameVariable(result.failure, argv);
+      : nameVariable(await inPins(result.failure, command, args), argv);
     return finish(failure, args);
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, onSignal);
   }
+}
+
+/** Pinning asks for what the bundle names, whatever is pinned. */
+async function inPins(
+  failure: Failure,
+  { name }: Command,
+  args: GlobalArguments,
+): Promise<Failure> {
+  const isAsked = name === 'pin' && failure.reason === 'registry-refused';
+  return args.pins === undefined || isAsked ? failure : locateInPins(failure, args.pins);
 }
 
 function print(outcome: Outcome, args: GlobalArguments): number {

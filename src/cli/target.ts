@@ -5,7 +5,7 @@ import type { Pins, TargetPins } from '../model/pins.ts';
 import { targetKey } from '../model/pins-document.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
-import { stale } from '../plan/compare-pins.ts';
+import { contradictions, stale } from '../plan/compare-pins.ts';
 import type { EvaluateOptions } from '../plan/evaluate.ts';
 import { evaluateFromPins } from '../plan/evaluate-from-pins.ts';
 import { selectTarget } from '../plan/select-target.ts';
@@ -70,7 +70,8 @@ export function pinnedTarget(
   file: string,
   args: TargetArguments,
 ): Result<PinnedTarget> {
-  if (pins === undefined) return fail({ reason: 'no-pins', file });
+  if (pins === undefined)
+    return fail({ reason: 'no-pins', file, images: Object.keys(bundle.images) });
   const choice = parseChoice(args);
   if (!choice.ok) return choice;
   const selected = selectTarget(pins, file, choice.value, bundle);
@@ -81,12 +82,17 @@ export function pinnedTarget(
   });
   if (!wanted.ok) return wanted;
   const differences = stale(wanted.value, selected.value);
-  if (differences.length > 0)
+  if (differences.length > 0) {
+    const target = targetKey(selected.value.target);
+    const found = contradictions(selected.value).filter(({ detail }) =>
+      differences.includes(detail),
+    );
+    const edited = found.map((pin) => ({ ...pin, path: ['targets', target, ...pin.path] }));
     return fail({
-      reason: 'pins-stale',
-      file,
-      target: targetKey(selected.value.target),
-      differences,
+      ...{ reason: 'pins-stale', file, target },
+      differences: differences.filter((phrase) => !found.some(({ detail }) => detail === phrase)),
+      ...(edited.length === 0 ? {} : { edited }),
     });
+  }
   return ok({ wanted: wanted.value, pins: selected.value });
 }

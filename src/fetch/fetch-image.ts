@@ -4,7 +4,7 @@ import type { Descriptor } from '../model/descriptor.ts';
 import type { Digest } from '../model/digest.ts';
 import { digestOf, hexOf } from '../model/digest.ts';
 import type { Context } from '../model/event.ts';
-import type { Failure, NoSpace } from '../model/failure.ts';
+import type { Failure, NoSpace, PinContradicted } from '../model/failure.ts';
 import type { Platform } from '../model/platform.ts';
 import { formatPlatform } from '../model/platform.ts';
 import { formatReference, nameOf } from '../model/reference.ts';
@@ -345,11 +345,8 @@ class Publisher {
   left(): Result<void, Fault> {
     const blob = [...this.#left.values()][0];
     if (blob === undefined) return ok();
-    return fail({
-      kind: 'network',
-      class: { kind: 'refused', why: 'wrong-content' },
-      detail: `the pins name ${blob.digest}, which is no part of ${this.#image.manifest.digest}`,
-    });
+    const detail = `they name ${blob.digest}, which is no part of ${this.#image.manifest.digest}`;
+    return fail({ kind: 'final', failure: contradicted(this.#image, detail) });
   }
 
   async #publishComplete(whole: boolean): Promise<Result<void, Fault>> {
@@ -397,23 +394,19 @@ async function checkAgainstPin(store: Store, image: ImageToFetch): Promise<Resul
   const manifest = await readBlob(store, image.manifest, image.owner);
   if (!manifest.ok) return manifest;
   const document = readImageDocument(manifest.value);
-  const wrong = (detail: string): Result<never> =>
-    fail({
-      reason: 'registry-refused',
-      what: `${image.owner} (${formatReference(image.reference)})`,
-      why: 'wrong-content',
-      detail,
-    });
+  const wrong = (detail: string): Result<never> => fail(contradicted(image, detail));
   if (document.kind !== 'manifest')
-    return wrong(document.kind === 'index' ? 'what is pinned is an index' : document.detail);
+    return wrong(
+      document.kind === 'index' ? `${image.manifest.digest} is an index` : document.detail,
+    );
   const pinned = [image.config, ...image.layers].map((blob) => blob.digest).join();
   if ([document.config, ...document.layers].map((blob) => blob.digest).join() !== pinned)
-    return wrong('its config and layers are not those in the pins; pin it again');
+    return wrong(`config and layers of ${image.manifest.digest} are others`);
   if (image.index !== undefined) {
     const index = await readBlob(store, image.index, image.owner);
     if (!index.ok) return index;
     if (leavesOut(index.value, image.manifest.digest))
-      return wrong(`the index that is kept does not list ${image.manifest.digest}; pin it again`);
+      return wrong(`the index that is kept does not list ${image.manifest.digest}`);
   }
   const config = await readBlob(store, image.config, image.owner);
   if (!config.ok) return config;
@@ -426,6 +419,12 @@ async function checkAgainstPin(store: Store, image: ImageToFetch): Promise<Resul
     expected: formatPlatform(image.platform),
     actual: stated,
   });
+}
+
+/** What a digest stands for nobody can change: the pins were. */
+function contradicted({ owner, reference }: ImageToFetch, detail: string): PinContradicted {
+  const text = formatReference(reference);
+  return { reason: 'pin-contradicted', image: owner, reference: text, detail };
 }
 
 /** A config that states no variant contradicts none: older tools left it to the index. */

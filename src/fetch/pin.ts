@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { digestOf } from '../model/digest.ts';
 import type { Context } from '../model/event.ts';
+import type { PlatformNotOffered } from '../model/failure.ts';
 import type { DindPin, FilePin, ImagePin, PlatformPin, TargetPins } from '../model/pins.ts';
 import { formatPlatform } from '../model/platform.ts';
 import type { Platform } from '../model/platform.ts';
@@ -57,18 +58,26 @@ export async function pinTarget(
   const { keep } = options;
   const store = await storeFor(wanted, options);
   if (!store.ok) return store;
+  // All of them are told at once: they are mended at once, in the bundle.
+  const notOffered: PlatformNotOffered[] = [];
   const images = await inParallel(
     Object.entries(wanted.images),
     jobs,
     context,
-    async ([name, image], inner) => {
+    async ([name, image], inner): Promise<Result<readonly (readonly [string, ImagePin])[]>> => {
       const kept = keep?.images[name];
       if (kept !== undefined && staleImage(name, image, kept).length === 0)
-        return ok([name, kept] as const);
-      return named(name, await pinImage(name, image, wanted.platform, options, inner));
+        return ok([[name, kept]]);
+      const pin = await pinImage(name, image, wanted.platform, options, inner);
+      if (pin.ok) return ok([[name, pin.value]]);
+      if (pin.failure.reason !== 'platform-not-offered') return pin;
+      notOffered.push(pin.failure);
+      return ok([]);
     },
   );
   if (!images.ok) return images;
+  const [lacking, ...others] = notOffered.sort((a, b) => (a.image < b.image ? -1 : 1));
+  if (lacking !== undefined) return fail(others.length === 0 ? lacking : { ...lacking, others });
   const dind =
     wanted.withoutDind === true ||
     (keep?.dind !== undefined && staleDind(wanted, keep.dind).length === 0)
@@ -90,7 +99,7 @@ export async function pinTarget(
   return ok({
     target: wanted.target,
     ...(wanted.catalog === undefined ? {} : { catalog: wanted.catalog }),
-    images: Object.fromEntries(images.value),
+    images: Object.fromEntries(images.value.flat()),
     files: Object.fromEntries(files.value),
     ...(dind.value === undefined ? {} : { dind: dind.value }),
   });

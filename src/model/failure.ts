@@ -101,6 +101,8 @@ export interface NoPins {
   readonly file: string;
   /** Where `--update` was to move images of what is pinned. */
   readonly updating?: true;
+  /** The bundle's, which would have to be pinned. */
+  readonly images?: readonly string[];
 }
 
 /** The pins are of another state of the bundle; `differences` are phrases such as `images.core is not pinned`. */
@@ -109,6 +111,21 @@ export interface PinsStale {
   readonly file: string;
   readonly target: string;
   readonly differences: readonly string[];
+  /** Where the pins contradict themselves, whatever the bundle is: somebody edited them. */
+  readonly edited?: readonly EditedPin[];
+}
+
+export interface EditedPin {
+  /** In the pins file. */
+  readonly path: readonly string[];
+  readonly line?: number;
+  readonly detail: string;
+}
+
+/** A line of the pins file that a failure is about. */
+export interface PinsPlace {
+  readonly file: string;
+  readonly line: number;
 }
 
 export interface TargetNotPinned {
@@ -209,6 +226,8 @@ export interface PlatformMismatch {
   readonly reference: string;
   readonly expected: string;
   readonly actual: string;
+  /** Where the image is pinned; absent while it is being pinned. */
+  readonly pins?: PinsPlace;
 }
 
 /** An archive or directory that no file system can be made of: damaged, cut off, changed while it was read. */
@@ -259,6 +278,7 @@ export interface PinContradicted {
   readonly image: string;
   readonly reference: string;
   readonly detail: string;
+  readonly pins?: PinsPlace;
 }
 
 /** The engine accepted an image and does not hold it as it should. */
@@ -334,6 +354,8 @@ export interface RegistryRefused {
   readonly detail: string;
   /** What was asked for by its own address: a file or the catalog, of which no registry knows. */
   readonly by?: 'address';
+  /** Where pins name what was asked for. */
+  readonly pins?: PinsPlace;
 }
 
 export interface PlatformNotOffered {
@@ -342,6 +364,8 @@ export interface PlatformNotOffered {
   readonly reference: string;
   readonly wanted: string;
   readonly offered: readonly string[];
+  /** Images of the same bundle of which the same is true. */
+  readonly others?: readonly Pick<PlatformNotOffered, 'image' | 'reference' | 'offered'>[];
 }
 
 /** A program that is not on PATH: `package` is Debian's name of what brings it. */

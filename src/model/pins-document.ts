@@ -112,6 +112,7 @@ function checkTarget(key: string, pins: TargetPins): readonly Violation[] {
     if (keptIndex !== undefined && keptIndex.digest !== image.index)
       add(['images', name, 'keptIndex'], 'it is not the index of the image');
     checkPlatform(image.platform, ['images', name, 'platform'], add);
+    checkArch(image.platform, pins.target.platform, ['images', name, 'platform'], add);
     image.names.forEach((full, index) => {
       const reference = parseReference(full);
       if (!reference.ok || taggedName(reference.value) !== full) {
@@ -157,6 +158,13 @@ function checkPlatform(text: string, path: readonly string[], add: Add): void {
   if (!platform.ok || formatPlatform(platform.value) !== text) {
     add(path, `${JSON.stringify(text)} is not a platform, such as linux/arm64`);
   }
+}
+
+/** Variants may differ: what is for v6 runs on v7. */
+function checkArch(image: string, target: string, path: readonly string[], add: Add): void {
+  const [own, wanted] = [parsePlatform(image), parsePlatform(target)];
+  if (own.ok && wanted.ok && own.value.arch !== wanted.value.arch)
+    add(path, `the image is for ${image}, and the target is ${target}`);
 }
 
 function formatValue(value: unknown, indent: string): string {

@@ -1,5 +1,6 @@
 import type { Digest } from '../model/digest.ts';
 import { digestOf } from '../model/digest.ts';
+import type { EditedPin } from '../model/failure.ts';
 import type { DindPin, FilePin, ImagePin, TargetPins } from '../model/pins.ts';
 import type { Reference } from '../model/reference.ts';
 import { formatReference, nameOf, parseReference, taggedName } from '../model/reference.ts';
@@ -32,6 +33,45 @@ export function stale(wanted: Wanted, pins: TargetPins): readonly string[] {
   }
   differences.push(...staleDind(wanted, pins.dind));
   return differences;
+}
+
+/**
+ * Where pins contradict themselves, by path in their target: a reference of which somebody edited the digest, or the
+ * digests beside it. `stale` names these too, in the same words.
+ */
+export function contradictions(pins: TargetPins): readonly EditedPin[] {
+  const found: EditedPin[] = [];
+  const add = (
+    where: string,
+    path: readonly string[],
+    pin: ImagePin | DindPin,
+    digest: Digest | undefined,
+  ): void => {
+    const reference = parseReference(pin.reference);
+    const detail = reference.ok ? contradiction(where, reference.value, digest) : undefined;
+    if (detail !== undefined) found.push({ path: [...path, 'reference'], detail });
+  };
+  for (const [name, pin] of Object.entries(pins.images))
+    add(`images.${name}`, ['images', name], pin, pin.index ?? pin.manifest.digest);
+  const { dind } = pins;
+  if (dind !== undefined)
+    add(
+      'engine.dind',
+      ['dind'],
+      dind,
+      dind.index ?? Object.values(dind.platforms)[0]?.manifest.digest,
+    );
+  return found;
+}
+
+function contradiction(
+  where: string,
+  reference: Reference,
+  digest: Digest | undefined,
+): string | undefined {
+  return digest === undefined || reference.digest === digest
+    ? undefined
+    : `${where}: its reference says ${short(reference.digest)}, and the digests beside it are of ${short(digest)}`;
 }
 
 /** Of one image: none where its pin fits, so that it can be kept when others are pinned anew. */
@@ -148,12 +188,8 @@ function referenceDifferences(
     const shown = wanted.digest === undefined ? (taggedName(reference) ?? pinned) : pinned;
     return [`${where}: ${shown} is pinned, the bundle wants ${formatReference(wanted)}`];
   }
-  if (digest !== undefined && reference.digest !== digest) {
-    return [
-      `${where}: its reference says ${short(reference.digest)}, and the digests beside it are of ${short(digest)}`,
-    ];
-  }
-  return [];
+  const detail = contradiction(where, reference, digest);
+  return detail === undefined ? [] : [detail];
 }
 
 function fileDifferences(where: string, file: WantedFile, pin: FilePin): readonly string[] {

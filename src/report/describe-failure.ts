@@ -1,6 +1,12 @@
 import type { Position } from '../model/bundle.ts';
 import { formatSize } from '../model/bundle-size.ts';
-import type { DocumentProblem, Failure, InvalidDocument, NoSpace } from '../model/failure.ts';
+import type {
+  DocumentProblem,
+  Failure,
+  InvalidDocument,
+  NoSpace,
+  PinsPlace,
+} from '../model/failure.ts';
 import { describeUnsuitable, describeWayIn } from './describe-engine.ts';
 import { unreachable } from '../model/result.ts';
 import { countOf } from './count-of.ts';
@@ -42,17 +48,27 @@ export function describeFailure(failure: Failure): FailureText {
       };
     case 'no-pins':
       return {
-        message: `there are no pins: ${failure.file} does not exist`,
+        message: `there are no pins: ${failure.file} does not exist${lacking(failure.images)}`,
         hint: `run \`stowage pin -p ${failure.file}\` with the bundle and platform${withoutUpdate(failure)}`,
       };
-    case 'pins-stale':
+    case 'pins-stale': {
+      const { file, target, differences, edited = [] } = failure;
       return {
         message: lines([
-          `${failure.file} is not of this bundle any more (target ${failure.target}):`,
-          ...failure.differences.map((difference) => `  ${difference}`),
+          ...edited.map(
+            ({ line, detail }) => `${file}${line === undefined ? '' : `:${line}`}: ${detail}`,
+          ),
+          ...(differences.length === 0
+            ? []
+            : [`${file} is not of this bundle any more (target ${target}):`]),
+          ...differences.map((difference) => `  ${difference}`),
         ]),
-        hint: 'run `stowage pin` again and review what changes',
+        hint:
+          edited.length === 0
+            ? 'run `stowage pin` again and review what changes'
+            : 'restore the file; or if the reference was moved on purpose, run `stowage pin` again and review what changes',
       };
+    }
     case 'target-not-pinned':
       return {
         message: `${failure.file} has no pins for ${failure.wanted}; it has: ${list(failure.pinned)}`,
@@ -129,8 +145,11 @@ export function describeFailure(failure: Failure): FailureText {
       };
     case 'platform-mismatch':
       return {
-        message: `${failure.image}: ${failure.reference} is for ${failure.actual}, not for ${failure.expected}`,
-        hint: 'tell whoever publishes the image, or pin another one',
+        message: `${failure.image}: ${failure.reference} is for ${failure.actual}, not for ${failure.expected}${pinnedIn(failure.pins)}`,
+        hint:
+          failure.pins === undefined
+            ? 'tell whoever publishes the image, or pin another one'
+            : DOCUMENT_HINTS.pins,
       };
     case 'tree-bad': {
       const input = failure.input === '-' ? 'standard input' : failure.input;
@@ -159,8 +178,8 @@ export function describeFailure(failure: Failure): FailureText {
       };
     case 'pin-contradicted':
       return {
-        message: `${failure.image}: ${failure.reference} is not what its pins say: ${failure.detail}`,
-        hint: 'pins are generated: restore the file, or run `stowage pin` again and review what changes',
+        message: `${failure.image}: ${failure.reference} is not what its pins say${inFile(failure.pins)}: ${failure.detail}`,
+        hint: DOCUMENT_HINTS.pins,
       };
     case 'load-incomplete':
       return {
@@ -205,12 +224,17 @@ export function describeFailure(failure: Failure): FailureText {
         message: `${failure.what}: ${(failure.by === 'address' ? ADDRESS_REFUSALS : REFUSALS)[failure.why]}: ${failure.detail}`,
         hint:
           failure.why === 'not-found' && PINNED.test(failure.detail)
-            ? 'the registry has that digest no more: pin again, or name a --mirror that has it'
+            ? lostHint(failure.pins)
             : (failure.by === 'address' ? ADDRESS_HINTS : REFUSAL_HINTS)[failure.why],
       };
     case 'platform-not-offered':
       return {
-        message: `${failure.image}: ${failure.reference} has no image for ${failure.wanted}; it has: ${list(failure.offered)}`,
+        message: lines(
+          [failure, ...(failure.others ?? [])].map(
+            ({ image, reference, offered }) =>
+              `${image}: ${reference} has no image for ${failure.wanted}; it has: ${list(offered)}`,
+          ),
+        ),
         hint: 'name another image or tag in the bundle; or if the device runs one of these, choose it with --platform',
       };
     case 'tool-missing':
@@ -279,7 +303,7 @@ const ENGINES: ReadonlySet<string> = new Set(['docker', 'podman']);
 
 const DOCUMENT_HINTS = {
   bundle: 'docs/bundle.md describes bundles',
-  pins: 'pins are generated: restore the file, or run `stowage pin` again',
+  pins: 'pins are generated: restore the file, or run `stowage pin` again and review what changes',
   catalog: 'the catalog must be a JSON document with the keys that the bundle names',
   'data.json': 'it is written beside the data image by `stowage build`',
   'data image': 'build it again',
@@ -362,8 +386,28 @@ function withoutUpdate({ updating }: { readonly updating?: true }): string {
   return updating === true ? ', without --update, which moves what is pinned' : '';
 }
 
+/** More names than these are counted. */
+const NAMED = 5;
+
+function lacking(images: readonly string[] = []): string {
+  if (images.length === 0) return '';
+  const more = images.length > NAMED ? `, and ${images.length - NAMED} more` : '';
+  return `; to be pinned: ${images.slice(0, NAMED).join(', ')}${more}`;
+}
+
+function pinnedIn(pins: PinsPlace | undefined): string {
+  return pins === undefined ? '' : `, as ${pins.file}:${pins.line} says`;
+}
+
+/** A digest that nobody has: one of these two is why. */
+function lostHint(pins: PinsPlace | undefined): string {
+  return pins === undefined
+    ? 'the registry has that digest no more: pin again, or name a --mirror that has it'
+    : `${pins.file}:${pins.line} names that digest: if it was edited, restore the file; else the registry has it no more: pin again, or name a --mirror that has it`;
+}
+
 /** Such as ` (product.yaml:3)`. */
-function inFile(at: Position | undefined): string {
+function inFile(at: Pick<Position, 'file' | 'line'> | undefined): string {
   return at === undefined ? '' : ` (${at.file}:${at.line})`;
 }
 

@@ -225,14 +225,14 @@ test('a platform that index and config, or pins and config, do not agree on', as
   await scene.fails(
     scene.start([], {}, pinImage(t, arm)),
     3,
-    /\nstowage: one: \S+ is for linux\/arm64, not for linux\/amd64\n {2}hint: /,
+    /\nstowage: one: \S+ is for linux\/arm64, not for linux\/amd64, as \S+\.json:\d+ says\n {2}hint: pins are/,
   );
   const relabelled = pinImage(t, arm, (pin) => {
     pin.platform = 'linux/arm64';
   });
   await scene.fails(
     scene.start([], {}, relabelled),
-    3,
-    /\nstowage: one: \S+ is for linux\/arm64, not for linux\/amd64\n {2}hint: /,
+    2,
+    /^stowage: \S+\.json:\d+:\d+: \S+\.one\.platform: the image is for linux\/arm64, and the target is linux\/amd64\n {2}hint: pins are/,
   );
 });

@@ -212,7 +212,7 @@ test('2: pins that are missing, stale, of other targets, or of several', async (
   const s = scene(t);
   const none = join(s.dir, 'none.json');
   const frozen = ['fetch', '-b', bundle, '-p', none, '-s', s.store, '--frozen'];
-  const message = `stowage: there are no pins: ${none} does not exist\n  hint: run \`stowage pin -p ${none}\` with the bundle and platform\n`;
+  const message = `stowage: there are no pins: ${none} does not exist; to be pinned: one, two\n  hint: run \`stowage pin -p ${none}\` with the bundle and platform\n`;
   await s.ends(2, frozen, message);
   await s.ends(2, ['build', '-b', bundle, '-p', none, '-s', s.store, '-o', s.output], message);
   const changed = join(temporaryTree(t), 'changed.yaml');

@@ -155,9 +155,10 @@ it('notices a reference that a bot has edited, says what to do, and does it', as
   assert.equal(frozen.code, 2);
   assert.match(
     frozen.stderr,
-    /images\.app: its reference says .*, and the digests beside it are of/,
+    /edited\.json:\d+: images\.app: its reference says .*, and the digests beside it are of/,
   );
-  assert.match(frozen.stderr, /stowage pin/);
+  assert.match(frozen.stderr, /if the reference was moved on purpose, run `stowage pin`/);
+  assert.doesNotMatch(frozen.stderr, /bundle/);
   const updated = await runStowage(t, ['pin', ...target, '--update', 'app']);
   assert.equal(updated.code, 0, updated.stderr);
   assert.match((await imagesIn(pins))['app']?.reference ?? '', new RegExp(moved));

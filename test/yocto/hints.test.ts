@@ -95,6 +95,26 @@ const CASES: readonly (readonly [Variables, string, Failure, RegExp, RegExp])[] 
     /^no space left in the data image: /u,
     /^give a larger STOWAGE_SIZE \(4\.8M should do\), or STOWAGE_SIZE auto$/u,
   ],
+  [
+    {},
+    'fetch',
+    {
+      ...{ reason: 'pins-stale', file: '/l/pins.json', target: 'linux/amd64', differences: [] },
+      edited: [{ path: [], line: 9, detail: 'images.app: its reference says sha256:a' }],
+    },
+    /^\/l\/pins\.json:9: images\.app: its reference says sha256:a$/u,
+    /^bring back the file as it was committed; or if a reference was moved on purpose, run `bitbake -c stowage_pin product-data`/u,
+  ],
+  [
+    {},
+    'fetch',
+    {
+      ...{ reason: 'registry-refused', what: 'app', why: 'not-found', detail: 'manifest unknown' },
+      pins: { file: '/l/pins.json', line: 9 },
+    },
+    /^app: not found: manifest unknown$/u,
+    /^\/l\/pins\.json:9 names it: a pin was edited, or the registry lost what it says: bring back/u,
+  ],
 ];
 
 for (const [variables, verb, failure, said, advised] of CASES)

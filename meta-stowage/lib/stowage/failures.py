@@ -54,6 +54,8 @@ def advice(d, verb, document, nobody=None):
     failure = document.get("failure") or {}
     reason, name = failure.get("reason"), d.getVar("PN")
     pin = "`bitbake -c stowage_pin %s`" % name
+    if reason == "pins-stale" and failure.get("edited"):
+        return "bring back the file as it was committed; or if a reference was moved on purpose, run %s, and commit it" % pin
     if reason in ("no-pins", "pins-stale"):
         return "if the bundle is as you mean it, run %s, and review and commit what changes" % pin
     if reason == "target-not-pinned":
@@ -87,7 +89,11 @@ def advice(d, verb, document, nobody=None):
             'STOWAGE_SKOPEO = "skopeo-native" with meta-virtualization'
         )
     if reason == "registry-refused" and failure.get("why") == "not-found" and verb == "fetch":
-        return "a pin was edited, or the registry lost what it says: bring back the file as it was committed, or run %s" % pin
+        place = failure.get("pins")
+        return "%sa pin was edited, or the registry lost what it says: bring back the file as it was committed, or run %s" % (
+            "%s:%s names it: " % (place["file"], place["line"]) if place else "",
+            pin,
+        )
     return _in_commands(_in_variables(document.get("hint") or ""), name)
 
 

@@ -2,7 +2,7 @@ import { fetchTarget, planFetch } from '../../fetch/fetch-target.ts';
 import type { FetchPlan } from '../../fetch/fetch-target.ts';
 import type { PinOptions } from '../../fetch/pin.ts';
 import type { Bundle } from '../../model/bundle.ts';
-import type { Failure } from '../../model/failure.ts';
+import type { Failure, PinsStale } from '../../model/failure.ts';
 import type { Pins } from '../../model/pins.ts';
 import { targetKey } from '../../model/pins-document.ts';
 import { parsePlatform } from '../../model/platform.ts';
@@ -131,7 +131,7 @@ async function pinNow(
 ): Promise<Result<PinnedTarget & { readonly moved: Moved }>> {
   const old = why.reason === 'pins-stale' ? before?.targets[why.target] : undefined;
   if (why.reason === 'pins-stale')
-    for (const detail of why.differences)
+    for (const detail of differencesOf(why))
       surroundings.report({ type: 'warning', about: `${args.pins} is stale`, detail });
   const resolved =
     old === undefined
@@ -152,6 +152,10 @@ async function pinNow(
   return ok({ ...resolved.value, moved: { text, note, changes } });
 }
 
+function differencesOf({ differences, edited = [] }: PinsStale): readonly string[] {
+  return [...edited.map(({ detail }) => detail), ...differences];
+}
+
 /** What is fetched besides the bundle's own images. */
 function withDind(loader: string): string {
   return loader === 'dind' ? `, the ${DIND} image among them` : '';
@@ -163,7 +167,7 @@ function describeUnpinned(
   { pins: file, loader }: { readonly pins: string; readonly loader: string },
   bundle: Bundle,
 ): Outcome {
-  const differences = why.reason === 'pins-stale' ? why.differences : [];
+  const differences = why.reason === 'pins-stale' ? differencesOf(why) : [];
   const images = Object.keys(bundle.images);
   const files = Object.keys(bundle.extraFiles);
   const lines =

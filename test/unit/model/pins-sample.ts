@@ -9,7 +9,7 @@ export function descriptor(seed: string, mediaType: string): Descriptor {
 }
 
 /** The pin of `NAME:TAG` (a full name); every digest is made of `seed`. */
-export function imagePin(name: string, seed: string): ImagePin {
+export function imagePin(name: string, seed: string, platform = 'linux/arm64'): ImagePin {
   const index = digestOf(`${seed} index`);
   return {
     reference: `${name}@${index}`,
@@ -17,7 +17,7 @@ export function imagePin(name: string, seed: string): ImagePin {
     manifest: descriptor(`${seed} manifest`, 'application/vnd.oci.image.manifest.v1+json'),
     config: descriptor(`${seed} config`, 'application/vnd.oci.image.config.v1+json'),
     layers: [descriptor(`${seed} layer`, 'application/vnd.oci.image.layer.v1.tar+gzip')],
-    platform: 'linux/arm64',
+    platform,
     names: [name],
   };
 }
@@ -26,7 +26,7 @@ export function targetPins(target: Partial<Target> = {}): TargetPins {
   const dind = imagePin('docker.io/library/docker:28.5.2-dind', 'dind');
   return {
     target: { platform: 'linux/arm64', set: {}, ...target },
-    images: { core: imagePin('ghcr.io/x/core:1', 'core') },
+    images: { core: imagePin('ghcr.io/x/core:1', 'core', target.platform) },
     files: { 'a/b.json': { sha256: digestOf('{}\n'), size: 3, mode: '0644' } },
     dind: {
       reference: dind.reference,
@@ -94,6 +94,13 @@ export const arbitraryPins: fc.Arbitrary<Pins> = (() => {
         { maxLength: 3 },
       )
       // fast-check's records have no prototype, which deepEqual minds.
-      .map((targets) => structuredClone(pinsOf(...targets)))
+      .map((targets) => structuredClone(pinsOf(...targets.map(forTarget))))
   );
 })();
+
+/** Every image is for its target's platform. */
+function forTarget(pins: TargetPins): TargetPins {
+  const { platform } = pins.target;
+  const images = Object.entries(pins.images).map(([name, pin]) => [name, { ...pin, platform }]);
+  return { ...pins, images: Object.fromEntries(images) as TargetPins['images'] };
+}
