@@ -3,7 +3,7 @@ import { commandFailure } from '../tools/run-command.ts';
 import { isLoopback } from '../tools/http.ts';
 import type { HttpFailure, Proxies } from '../tools/http.ts';
 import type { SkopeoAccess, SkopeoFailure, SkopeoRun } from '../tools/skopeo.ts';
-import type { Failure, RegistryRefused } from '../model/failure.ts';
+import type { FailedSource, Failure, RegistryRefused } from '../model/failure.ts';
 import type { Reference } from '../model/reference.ts';
 import type { Context } from '../model/event.ts';
 import type { Result } from '../model/result.ts';
@@ -102,6 +102,7 @@ export async function askSources<T>(
   async function attempt(): Promise<AttemptResult<T>> {
     let temporary: Told | undefined;
     let refused: AttemptResult<T> | undefined;
+    const failures: FailedSource[] = [];
     for (const source of sources) {
       let told: Told | undefined;
       for (const name of source.names) {
@@ -114,8 +115,14 @@ export async function askSources<T>(
         if (told === undefined || told.why === 'not-found') told = now;
       }
       if (told === undefined) continue;
+      const { detail } = told;
+      failures.push(
+        source.mirror === undefined
+          ? { kind: 'registry', name: registryOf(nameOf(reference)), detail }
+          : { kind: 'mirror', name: source.mirror, detail },
+      );
       if (source.mirror !== undefined)
-        context.report({ type: 'mirror-failed', what, mirror: source.mirror, detail: told.detail });
+        context.report({ type: 'mirror-failed', what, mirror: source.mirror, detail });
       if (told.why === undefined) temporary = told;
       else if (source.mirror === undefined || access.mirrorOnly === true)
         refused = failed({
@@ -130,6 +137,7 @@ export async function askSources<T>(
         outcome: 'temporary',
         detail: temporary?.detail ?? 'no source answered',
         retryAfter: temporary?.retryAfter,
+        ...(failures.some(({ kind }) => kind === 'mirror') ? { sources: failures } : {}),
       };
     return refused;
   }
@@ -159,6 +167,7 @@ function judge(name: string, found: FailureClass, detail: string, mismatched: Se
     case 'refused':
       return { why: found.why, detail };
     case 'no-space':
+    case 'configuration':
       return { detail };
   }
 }
@@ -193,15 +202,19 @@ export function skopeoFault(failure: SkopeoFailure, context: Context): Fault {
       };
     case 'command-aborted':
       return { kind: 'final', failure: interruption(context.signal) };
-    case 'command-failed':
+    case 'command-failed': {
+      const found = classifySkopeo(failure.stderr);
+      if (found.kind === 'configuration')
+        return { kind: 'final', failure: misconfigured(failure.stderr) };
       return {
         kind: 'network',
-        class: classifySkopeo(failure.stderr),
+        class: found,
         detail:
           failure.stderr.trim() === ''
             ? `skopeo ended by ${failure.signal ?? `exit code ${failure.exitCode ?? '?'}`}`
             : lastMessage(failure.stderr),
       };
+    }
     case 'command-missing':
     case 'deadline-passed':
       return {
@@ -209,6 +222,14 @@ export function skopeoFault(failure: SkopeoFailure, context: Context): Fault {
         failure: commandFailure(failure satisfies CommandFailure, 'fetching'),
       };
   }
+}
+
+/** Whoever is asked, and however often: it stays wrong. */
+export function misconfigured(stderr: string): Failure {
+  return {
+    ...{ reason: 'tool-failed', tool: 'skopeo', doing: 'reading its configuration' },
+    ...{ detail: lastMessage(stderr), problem: 'configuration' },
+  };
 }
 
 export function httpFault(failure: HttpFailure, url: string, context: Context): Fault {
@@ -253,7 +274,7 @@ export async function askOnce<T>(
       if (answer.ok) return { outcome: 'done', value: answer.value };
       if (answer.failure.kind === 'final') return failed(answer.failure.failure);
       const told = judge(what, answer.failure.class, answer.failure.detail, mismatched);
-      if (told.why === undefined) return { outcome: 'temporary', ...told };
+      if (told.why === undefined) return { outcome: 'temporary', by: 'address', ...told };
       return failed({
         reason: 'registry-refused',
         what,

@@ -16,7 +16,9 @@ export type FailureClass =
     }
   | { readonly kind: 'mismatch' }
   | { readonly kind: 'refused'; readonly why: RegistryRefused['why'] }
-  | { readonly kind: 'no-space' };
+  | { readonly kind: 'no-space' }
+  /** A configuration file of this machine's is not what skopeo takes: no registry was asked. */
+  | { readonly kind: 'configuration' };
 
 const TEMPORARY = { kind: 'temporary', known: true } as const;
 
@@ -26,6 +28,11 @@ const TEMPORARY = { kind: 'temporary', known: true } as const;
  */
 const TABLE: readonly (readonly [RegExp, FailureClass])[] = [
   [/no space left on device|disk quota exceeded/i, { kind: 'no-space' }],
+  // What is wrong there may read like a fault of the network: "unexpected EOF".
+  [
+    /loading (?:drop-in )?registries configuration|^parsing \/\S+\.ya?ml: | is blocked in \S*registries\.conf/i,
+    { kind: 'configuration' },
+  ],
   [
     /digest did not match|does not match provided manifest digest|digest mismatch/i,
     { kind: 'mismatch' },

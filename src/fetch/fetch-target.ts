@@ -10,9 +10,9 @@ import type { ImageToFetch, Locations } from '../plan/fetch-plan.ts';
 import { blobsOf, bytesOf, imagesToFetch } from '../plan/fetch-plan.ts';
 import type { WantedFile } from '../plan/wanted.ts';
 import { hasImageLayout, writeImageLayout } from '../store/image-layout.ts';
-import { sweepStaging } from '../store/staging.ts';
 import type { Shelf, Store } from '../store/store.ts';
 import { checkContent, createStore, openStore } from '../store/store.ts';
+import { sweepStore } from '../store/sweep.ts';
 import type { FileToFetch } from './fetch-file.ts';
 import { fetchFile } from './fetch-file.ts';
 import type { ImageAccess } from './fetch-image.ts';
@@ -57,8 +57,8 @@ const JOBS = 4;
 const CHECKS = 16;
 
 /**
- * Has everything of a target in the store. Where all is there it only looks: no request, no lock, no program, no
- * write. Fails as docs/store.md says: blob-bad (offline), registry-…, platform-mismatch, no-space, access-denied,
+ * Has everything of a target in the store. Where all is there it only looks: no request, no lock, no program, and no
+ * write but to remove what a killed process left. Fails as docs/store.md says: blob-bad (offline), registry-…, platform-mismatch, no-space, access-denied,
  * store-invalid, tool-missing, interrupted.
  */
 export async function fetchTarget(
@@ -88,6 +88,7 @@ export async function fetchTarget(
     return ok(summary);
   };
   if (first === undefined) {
+    await sweepStore(opened.value, context.report);
     const written = await writeMissingLayouts(opened.value, images.value, context);
     return written.ok ? done([], 0) : written;
   }
@@ -95,7 +96,7 @@ export async function fetchTarget(
   const created = await createStore(options.store);
   if (!created.ok) return created;
   const store = created.value;
-  await sweepStaging(store, context.report);
+  await sweepStore(store, context.report);
   const available = await availableBytes(store);
   if (available !== undefined && available < bytes) return fail(await noSpace(store, bytes));
   const sources = lackingFiles.map((file) => fileSource(file, pins, files, store));

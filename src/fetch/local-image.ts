@@ -16,7 +16,7 @@ import type { SkopeoFailure, SkopeoRun } from '../tools/skopeo.ts';
 import { copyToDirectory, inspectRaw } from '../tools/skopeo.ts';
 import { commandFailure } from '../tools/run-command.ts';
 import type { NetworkAccess } from './access.ts';
-import { skopeoRun } from './access.ts';
+import { misconfigured, skopeoRun } from './access.ts';
 import { classifySkopeo, lastMessage } from './classify.ts';
 import { readImageDocument } from './image-documents.ts';
 import { statedLayers } from './made-up-manifest.ts';
@@ -237,6 +237,7 @@ function localFailure(
   const known = classifySkopeo(failure.stderr);
   if (known.kind === 'refused' && known.why === 'untrusted') return refused('untrusted');
   if (known.kind === 'no-space') return { reason: 'no-space', where: detail };
+  if (known.kind === 'configuration') return misconfigured(failure.stderr);
   if (/cannot connect to the docker daemon/i.test(detail))
     return { reason: 'engine-unreachable', engine: 'docker', detail };
   if (/permission denied|operation not permitted/i.test(detail))

@@ -1,6 +1,6 @@
 import pRetry from 'p-retry';
 import type { Context } from '../model/event.ts';
-import type { Failure } from '../model/failure.ts';
+import type { Failure, RegistryTemporary } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail } from '../model/result.ts';
 import { interruption } from '../model/file-failure.ts';
@@ -13,22 +13,23 @@ export type AttemptResult<T> =
   | { readonly outcome: 'done'; readonly value: T }
   | { readonly outcome: 'failed'; readonly failure: Failure }
   /** `retryAfter` is what the other side asked for, in milliseconds. */
-  | {
+  | (Pick<RegistryTemporary, 'detail' | 'sources' | 'by'> & {
       readonly outcome: 'temporary';
-      readonly detail: string;
       readonly retryAfter?: number | undefined;
-    };
+    });
+
+type TemporaryResult = Extract<AttemptResult<never>, { readonly outcome: 'temporary' }>;
 
 /** Who asks for more is asked again after this much all the same: a build does not wait for an hour. */
 const LONGEST_WAIT = 600_000;
 
 class Temporary extends Error {
-  readonly detail: string;
+  readonly result: TemporaryResult;
   readonly retryAfter: number;
-  constructor(detail: string, retryAfter = 0) {
-    super(detail);
-    this.detail = detail;
-    this.retryAfter = Math.min(retryAfter, LONGEST_WAIT);
+  constructor(result: TemporaryResult) {
+    super(result.detail);
+    this.result = result;
+    this.retryAfter = Math.min(result.retryAfter ?? 0, LONGEST_WAIT);
   }
 }
 
@@ -56,7 +57,7 @@ export async function retry<T>(
       case 'failed':
         return fail(result.failure);
       case 'temporary':
-        throw new Temporary(result.detail, result.retryAfter);
+        throw new Temporary(result);
     }
   };
   try {
@@ -69,7 +70,7 @@ export async function retry<T>(
       onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
         if (!(error instanceof Temporary) || retriesLeft === 0) return;
         const retryIn = Math.max(delays[attemptNumber - 1] ?? 0, error.retryAfter);
-        const { detail } = error;
+        const { detail } = error.result;
         context.report({
           type: 'attempt-failed',
           what,
@@ -84,7 +85,12 @@ export async function retry<T>(
   } catch (error) {
     if (context.signal.aborted) return fail(interruption(context.signal));
     if (!(error instanceof Temporary)) throw error;
-    return fail({ reason: 'registry-temporary', what, attempts, detail: error.detail });
+    const { detail, sources, by } = error.result;
+    return fail({
+      ...{ reason: 'registry-temporary', what, attempts, detail },
+      ...(sources === undefined ? {} : { sources }),
+      ...(by === undefined ? {} : { by }),
+    });
   }
 }
 

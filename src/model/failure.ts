@@ -342,6 +342,18 @@ export interface RegistryTemporary {
   readonly reason: 'registry-temporary';
   readonly what: string;
   readonly attempts: number;
+  /** Why the last source that was asked did not do. */
+  readonly detail: string;
+  /** Of an image that has mirrors: everybody who was asked in the last attempt, in their order. */
+  readonly sources?: readonly FailedSource[];
+  /** As in `RegistryRefused`. */
+  readonly by?: 'address';
+}
+
+export interface FailedSource {
+  readonly kind: 'mirror' | 'registry';
+  /** `HOST[:PORT][/PATH]`. */
+  readonly name: string;
   readonly detail: string;
 }
 
@@ -382,6 +394,8 @@ export interface ToolFailed {
   readonly doing: string;
   readonly exitCode?: number;
   readonly detail: string;
+  /** A file that says how it is to work is wrong; the detail names it. */
+  readonly problem?: 'configuration';
 }
 
 /** No container engine answers on the builder. */

@@ -9,7 +9,7 @@ import type {
 } from '../model/failure.ts';
 import { describeUnsuitable, describeWayIn } from './describe-engine.ts';
 import { unreachable } from '../model/result.ts';
-import { countOf } from './count-of.ts';
+import { describeTemporary, temporaryHint } from './describe-network.ts';
 
 /** One failure for people: what failed, on what, why (several lines where it must be), and what to do next. */
 export interface FailureText {
@@ -215,10 +215,7 @@ export function describeFailure(failure: Failure): FailureText {
         hint: '`sfdisk -l -o +Name` shows its partitions',
       };
     case 'registry-temporary':
-      return {
-        message: `${failure.what}: ${failure.detail} (${countOf(failure.attempts, 'attempt')})`,
-        hint: 'this may pass: run it again later, or give a --mirror',
-      };
+      return { message: describeTemporary(failure), hint: temporaryHint(failure) };
     case 'registry-refused':
       return {
         message: `${failure.what}: ${(failure.by === 'address' ? ADDRESS_REFUSALS : REFUSALS)[failure.why]}: ${failure.detail}`,
@@ -246,7 +243,10 @@ export function describeFailure(failure: Failure): FailureText {
       const code = failure.exitCode === undefined ? '' : ` (exit code ${failure.exitCode})`;
       return {
         message: `${failure.tool} failed${code} while ${failure.doing}: ${failure.detail}`,
-        hint: 'run `stowage doctor`, or again with --debug',
+        hint:
+          failure.problem === 'configuration'
+            ? 'mend the file that it names: containers-registries.conf(5) and containers-registries.d(5) tell what it may hold'
+            : 'run `stowage doctor`, or again with --debug',
       };
     }
     case 'engine-unreachable':

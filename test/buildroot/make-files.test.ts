@@ -202,7 +202,12 @@ const FETCH_HINTS: readonly (readonly [readonly string[], number, RegExp | undef
   [
     [],
     4,
-    /DATA_MIRRORS names registries .*its address in BR2_PACKAGE_STOWAGE_DATA_SET, as in versions=/u,
+    /DATA_MIRRORS names registries to try first, none now; .*its address in BR2_PACKAGE_STOWAGE_DATA_SET, as in versions=/u,
+  ],
+  [
+    [`${DATA}_MIRRORS="mirror.example/cache"`],
+    4,
+    /DATA_MIRRORS names registries to try first, mirror\.example\/cache now; /u,
   ],
   [[], 5, /DATA_PLATFORM says what it must be for, linux\/\w+ now, _AUTHFILE has the credentials/u],
   [[], 6, /make stowage-doctor .*BR2_PACKAGE_HOST_STOWAGE_SKOPEO/u],

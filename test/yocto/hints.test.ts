@@ -115,6 +115,16 @@ const CASES: readonly (readonly [Variables, string, Failure, RegExp, RegExp])[] 
     /^app: not found: manifest unknown$/u,
     /^\/l\/pins\.json:9 names it: a pin was edited, or the registry lost what it says: bring back/u,
   ],
+  [
+    {},
+    'fetch',
+    {
+      ...{ reason: 'registry-temporary', what: 'app', attempts: 4, detail: 'connection refused' },
+      sources: [{ kind: 'mirror', name: 'm.example:5000', detail: 'connection refused' }],
+    },
+    /^app: the mirror m\.example:5000: connection refused \(4 attempts\)$/u,
+    /^see whether m\.example:5000 of STOWAGE_MIRRORS or PREMIRRORS is right and up, /u,
+  ],
 ];
 
 for (const [variables, verb, failure, said, advised] of CASES)

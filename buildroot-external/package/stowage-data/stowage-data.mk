@@ -181,7 +181,8 @@ STOWAGE_DATA_HOW_TO_MOVE = BR2_PACKAGE_STOWAGE_DATA_FROZEN is set: make stowage-
 STOWAGE_DATA_HOW_TO_UPDATE = UPDATE moves images of the bundles that are pinned for this configuration already; \
 	make stowage-pin without it pins all of them
 STOWAGE_DATA_WHOSE_OPTIONS = if it names an option of the command line: docs/buildroot.md says which of BR2_PACKAGE_STOWAGE_DATA_... that is
-STOWAGE_DATA_WHOSE_NETWORK = BR2_PACKAGE_STOWAGE_DATA_MIRRORS names registries to try first; a catalog that is not \
+STOWAGE_DATA_WHOSE_NETWORK = BR2_PACKAGE_STOWAGE_DATA_MIRRORS names registries to try first$(comma) \
+	$(or $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_MIRRORS)),none) now; a catalog that is not \
 	there has its address in BR2_PACKAGE_STOWAGE_DATA_SET$(comma) as in versions=https://...
 STOWAGE_DATA_WHOSE_REFUSAL = where its name is right: BR2_PACKAGE_STOWAGE_DATA_PLATFORM says what it must be for$(comma) \
 	$(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PLATFORM)) now$(comma) \

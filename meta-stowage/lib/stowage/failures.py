@@ -94,6 +94,9 @@ def advice(d, verb, document, nobody=None):
             "%s:%s names it: " % (place["file"], place["line"]) if place else "",
             pin,
         )
+    if reason == "registry-temporary" and any(source["kind"] == "mirror" for source in failure.get("sources") or []):
+        # Whichever of the two named it.
+        return _in_variables(document["hint"]).replace("STOWAGE_MIRRORS", "STOWAGE_MIRRORS or PREMIRRORS")
     return _in_commands(_in_variables(document.get("hint") or ""), name)
 
 

@@ -222,4 +222,28 @@ export const SKOPEO_OUTPUTS: readonly {
     stderr:
       'time="2026-01-01T00:00:00Z" level=fatal msg="Error parsing image name \\"docker://127.0.0.1:5000/x:1\\": getting username and password: 1 error occurred:\\n\\t* reading JSON file \\"bad.json\\": unmarshaling JSON at \\"bad.json\\": invalid character \'x\' looking for beginning of value\\n\\n"',
   },
+  {
+    name: 'a registries.conf that is no TOML',
+    expected: { kind: 'configuration' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="Error parsing image name \\"docker://127.0.0.1:5000/x:1\\": loading registries configuration: loading registries configuration \\"/home/u/.config/containers/registries.conf\\": toml: line 1 (last key \\"unqualified-search-registries\\"): unexpected EOF; expected value"',
+  },
+  {
+    name: 'a file beside it that is none, in a copy',
+    expected: { kind: 'configuration' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/x:1: loading registries configuration: loading drop-in registries configuration \\"/home/u/.config/containers/registries.conf.d/bad.conf\\": toml: line 1 (last key \\"unqualified-search-registries\\"): unexpected EOF; expected value"',
+  },
+  {
+    name: 'a registry that registries.conf blocks',
+    expected: { kind: 'configuration' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="initializing source docker://127.0.0.1:5000/x:1: registry 127.0.0.1:5000 is blocked in /etc/containers/registries.conf or /etc/containers/registries.conf.d"',
+  },
+  {
+    name: 'a file of registries.d that is no YAML',
+    expected: { kind: 'configuration' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="Error parsing image name \\"docker://127.0.0.1:5000/x:1\\": parsing /etc/containers/registries.d/x.yaml: error converting YAML to JSON: yaml: line 1: did not find expected node content"',
+  },
 ];
