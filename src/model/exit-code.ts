@@ -49,6 +49,7 @@ export function exitCodeOf(failure: Failure): number {
     case 'mount-busy':
     case 'machine-lacks':
     case 'access-denied':
+    case 'file-system-failed':
       return 6;
     case 'no-space':
       return 7;

@@ -49,6 +49,7 @@ export type Failure =
   | MachineLacks
   | NoSpace
   | AccessDenied
+  | FileSystemFailed
   | Interrupted;
 
 /** A command line that can't be read; `detail` is a phrase. */
@@ -469,6 +470,16 @@ export interface AccessDenied {
   readonly reason: 'access-denied';
   readonly path: string;
   readonly doing: string;
+  readonly detail: string;
+}
+
+/** The file system could not do what this process may do: a broken disk, a server that is away, a limit. */
+export interface FileSystemFailed {
+  readonly reason: 'file-system-failed';
+  readonly path: string;
+  readonly doing: string;
+  /** Such as `EIO`. */
+  readonly code: string;
   readonly detail: string;
 }
 

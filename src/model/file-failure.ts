@@ -5,7 +5,8 @@ import type { Failure, Interrupted } from './failure.ts';
  * What is no error of the operating system is a bug, and thrown on.
  */
 export function fileFailure(error: unknown, path: string, doing: string): Failure {
-  switch (errorCode(error)) {
+  const code = errorCode(error);
+  switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
       return { reason: 'no-space', where: path };
@@ -16,12 +17,17 @@ export function fileFailure(error: unknown, path: string, doing: string): Failur
         reason: 'invalid-option',
         option: 'the path',
         value: path,
-        expected: `one that the file system takes, while ${doing} (${errorCode(error) ?? ''})`,
+        expected: `one that the file system takes, while ${doing} (${code})`,
       };
     case undefined:
       throw error;
-    default:
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+    case 'ENOENT':
       return { reason: 'access-denied', path, doing, detail: (error as Error).message };
+    default:
+      return { reason: 'file-system-failed', path, doing, code, detail: (error as Error).message };
   }
 }
 

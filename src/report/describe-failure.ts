@@ -292,6 +292,11 @@ export function describeFailure(failure: Failure): FailureText {
         message: `${failure.path}: no right to do this while ${failure.doing}: ${failure.detail}`,
         hint: 'check its owner and mode',
       };
+    case 'file-system-failed':
+      return {
+        message: `${failure.path}: the file system failed while ${failure.doing}: ${failure.detail}`,
+        hint: fileSystemHint(failure.code),
+      };
     case 'interrupted':
       return { message: `ended by ${failure.signal}; nothing was left half-done` };
     default:
@@ -384,6 +389,26 @@ function describeProblem({ line, column, path, detail }: DocumentProblem): strin
 /** Who wants to move one image is told what comes before. */
 function withoutUpdate({ updating }: { readonly updating?: true }): string {
   return updating === true ? ', without --update, which moves what is pinned' : '';
+}
+
+function fileSystemHint(code: string): string {
+  switch (code) {
+    case 'EMFILE':
+    case 'ENFILE':
+      return 'let this process have more open files (`ulimit -n`)';
+    case 'EBUSY':
+    case 'ETXTBSY':
+      return 'end what uses it, and run again';
+    case 'EEXIST':
+    case 'EISDIR':
+    case 'ENOTEMPTY':
+      return 'something else is there: move it away, or give another path';
+    case 'ESTALE':
+    case 'ETIMEDOUT':
+      return 'it is on a server that is away or was changed: mount it again, and run again';
+    default:
+      return 'see what the kernel says of the disk (`dmesg`), and run again on one that is sound';
+  }
 }
 
 /** More names than these are counted. */

@@ -63,9 +63,10 @@ async function unpack(blob: AsyncIterable<Uint8Array>, isBase: boolean): Promise
 
 /** What the file system refuses of a blob is the store's fault, whoever asks for it. */
 function inStore(error: unknown, bad: Failure): unknown {
-  return error instanceof Stopped && error.failure.reason === 'access-denied'
-    ? new Stopped(bad)
-    : error;
+  const isFiles =
+    error instanceof Stopped &&
+    (error.failure.reason === 'access-denied' || error.failure.reason === 'file-system-failed');
+  return isFiles ? new Stopped(bad) : error;
 }
 
 function isWanted(path: string): boolean {

@@ -58,7 +58,8 @@ void test('what is given in any pieces arrives whole, though the system takes le
 
 void test('a write that fails is told when there is next something to wait for', async () => {
   for (const [code, reason] of [
-    ['EIO', 'access-denied'],
+    ['EIO', 'file-system-failed'],
+    ['EACCES', 'access-denied'],
     ['ENOSPC', 'no-space'],
     ['EDQUOT', 'no-space'],
   ] as const) {
