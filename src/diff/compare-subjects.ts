@@ -1,5 +1,5 @@
 import type { ContentFile, ContentImage, ContentLayer } from '../inspect/contents.ts';
-import { imageSizes, layerKey, totals } from '../inspect/contents.ts';
+import { imageSizes, totals } from '../inspect/contents.ts';
 import type { Subject } from '../inspect/open-subject.ts';
 import type { Context } from '../model/event.ts';
 import type { Digest } from '../model/digest.ts';
@@ -128,20 +128,28 @@ async function compareImages(
 }
 
 /** By diff ID where both sides know it: a layer that is only packed otherwise is the same. */
-function compareLayers(from: ContentImage, to: ContentImage): LayerChanges {
-  const all = [...from.layers, ...to.layers];
-  const byContent = all.every(({ diffId }) => diffId !== undefined);
-  const key = (layer: ContentLayer): string => (byContent ? layer.diffId : layerKey(layer)) ?? '';
+export function compareLayers(from: ContentImage, to: ContentImage): LayerChanges {
+  const by = knownBy([...from.layers, ...to.layers]);
+  if (by === 'nothing') return { by, same: 0, removed: [], added: [] };
+  const key = (layer: ContentLayer): string =>
+    (by === 'diff ID' ? layer.diffId : layer.digest) ?? '';
   const facts = (layer: ContentLayer): LayerFacts => ({
     digest: key(layer),
+    ...(by === 'blob' || layer.digest === undefined ? {} : { blob: layer.digest }),
     ...(layer.packed === undefined ? {} : { packed: layer.packed }),
   });
   const [a, b] = [new Set(from.layers.map(key)), new Set(to.layers.map(key))];
   return {
+    by,
     same: [...a].filter((one) => b.has(one)).length,
     removed: from.layers.filter((layer) => !b.has(key(layer))).map(facts),
     added: to.layers.filter((layer) => !a.has(key(layer))).map(facts),
   };
+}
+
+function knownBy(layers: readonly ContentLayer[]): LayerChanges['by'] {
+  if (layers.every(({ diffId }) => diffId !== undefined)) return 'diff ID';
+  return layers.every(({ digest }) => digest !== undefined) ? 'blob' : 'nothing';
 }
 
 /** By what lists say of files; those of stores have no paths, and archives have none at all. */

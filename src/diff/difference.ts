@@ -62,13 +62,21 @@ export interface FieldChange {
 }
 
 export interface LayerChanges {
+  /**
+   * What layers are known by on both sides: the digest of what they unpack to, or of the blob, which is all that pins
+   * have. `nothing` where one side has the one alone and the other the other: then no layer is compared.
+   */
+  readonly by: 'diff ID' | 'blob' | 'nothing';
   readonly same: number;
   readonly added: readonly LayerFacts[];
   readonly removed: readonly LayerFacts[];
 }
 
 export interface LayerFacts {
+  /** What `by` says. */
   readonly digest: string;
+  /** Beside a diff ID the digest of the blob, where it is there: what pins and registries call the layer. */
+  readonly blob?: Digest;
   readonly packed?: number;
 }
 

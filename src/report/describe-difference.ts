@@ -3,6 +3,8 @@ import type {
   FieldChange,
   FileDifference,
   FileDifferences,
+  LayerChanges,
+  LayerFacts,
   MovedImage,
   PackageChange,
   RecordChange,
@@ -83,11 +85,7 @@ function describeMoved(moved: MovedImage): string[] {
   return [
     `~ image ${old === now ? old : `${old} → ${now}`}: ${key(from)} → ${key(to)}${grown}`,
     ...indented(section('config', config.map(describeField))),
-    ...indented([
-      `layers: ${layers.same} the same, ${layers.added.length} added, ${layers.removed.length} removed`,
-      ...layers.removed.map((layer) => `  - ${describeLayer(layer)}`),
-      ...layers.added.map((layer) => `  + ${describeLayer(layer)}`),
-    ]),
+    ...indented(describeLayers(layers)),
     ...indented(section('packages', packages.map(describePackage))),
     ...(files === undefined
       ? [`  files: not known, ${from.problem ?? to.problem ?? 'pins have digests alone'}`]
@@ -95,8 +93,19 @@ function describeMoved(moved: MovedImage): string[] {
   ];
 }
 
-function describeLayer({ digest, packed }: { digest: string; packed?: number }): string {
-  return `${shorten(digest)}${packed === undefined ? '' : ` ${formatBytes(packed)}`}`;
+function describeLayers({ by, same, added, removed }: LayerChanges): string[] {
+  if (by === 'nothing')
+    return ['layers: not compared, one side has digests of blobs and the other diff IDs'];
+  return [
+    `layers by ${by}: ${same} the same, ${added.length} added, ${removed.length} removed`,
+    ...removed.map((layer) => `  - ${describeLayer(layer)}`),
+    ...added.map((layer) => `  + ${describeLayer(layer)}`),
+  ];
+}
+
+function describeLayer({ digest, blob, packed }: LayerFacts): string {
+  const size = packed === undefined ? '' : ` ${formatBytes(packed)}`;
+  return `${shorten(digest)}${size}${blob === undefined ? '' : ` (blob ${shorten(blob)})`}`;
 }
 
 function describeField({ path, from, to }: FieldChange): string {

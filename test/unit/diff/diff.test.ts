@@ -352,6 +352,10 @@ void describe('diff of archives and pins', () => {
       const difference = await diff(data, `${dir}/layout`);
       assert.deepEqual(paths(difference.moved[0]?.files ?? { listed: [] }), ['added new']);
       assert.equal(difference.moved[0]?.layers.same, 2);
+      assert.match(
+        describeDifference(difference),
+        /^ {2}layers by diff ID: 2 the same, 1 added, 0 removed\n {4}\+ sha256:\w{12} \S+ k?B \(blob sha256:\w{12}\)$/m,
+      );
     } finally {
       remove();
     }
