@@ -25,7 +25,9 @@ STOWAGE_SET ?= ""
 STOWAGE_SET[doc] = "Variables of the bundles that are not to have their default: NAME=VALUE, separated by spaces."
 
 STOWAGE_DATA_NAME ?= "data"
-STOWAGE_DATA_NAME[doc] = "Name of what is deployed: NAME.ext4, NAME.json, NAME.spdx.json and NAME-images.csv."
+STOWAGE_DATA_NAME[doc] = "Name of what is deployed: NAME.ext4, NAME.json, NAME.spdx.json and NAME-images.csv. Another one in each recipe."
+# Two recipes that would deploy the same files are an error before the first task, which shows this word and their names.
+PROVIDES:append = " STOWAGE_DATA_NAME=${STOWAGE_DATA_NAME}"
 STOWAGE_SIZE ?= ""
 STOWAGE_SIZE[doc] = "Size of the partition, such as 1280M, or auto. Default: the bundles'."
 STOWAGE_HEADROOM ?= ""

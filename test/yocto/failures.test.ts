@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeImage, noise } from '../rig/image.ts';
 import { push } from '../rig/publish.ts';
@@ -84,6 +84,34 @@ realTest('a failure is told once on the console, with what to do', async (t, rea
   await fails(
     'compile',
     /stowage build ended with 3: hello: /u,
-    /`bitbake -C fetch product-data`/u,
+    /`bitbake -c clean product-data && bitbake product-data`/u,
   );
+  await build.bitbake('-c', 'clean', 'product-data');
+  assert.match(await build.bitbake('product-data'), /task do_fetch: Succeeded/u);
+  const taints = (): string[] =>
+    readdirSync(join(build.dir, 'tmp/stamps'), { recursive: true, encoding: 'utf8' }).filter(
+      (name) => name.endsWith('.taint'),
+    );
+  assert.deepEqual(taints(), []);
+  // Why that and not the shorter way.
+  await build.bitbake('-C', 'fetch', 'product-data');
+  assert.notDeepEqual(taints(), []);
+  await build.bitbake('-c', 'clean', 'product-data');
+  assert.deepEqual(taints(), []);
+
+  // A second recipe beside it, with the same inputs.
+  const second = join(product.dir, 'recipes-product/product-two');
+  mkdirSync(second);
+  const recipe = readFileSync(join(product.bundle, '../../product-data.bb'), 'utf8')
+    .replace('"product.yaml"', JSON.stringify(product.bundle))
+    .replace('"pins.json"', JSON.stringify(product.pins));
+  writeFileSync(join(second, 'product-two.bb'), recipe);
+  const both = await build.run(['bitbake', 'product-data', 'product-two']);
+  assert.notEqual(both.code, 0, both.stdout);
+  assert.match(
+    both.stdout,
+    /ERROR: Multiple \.bb files are due to be built which each provide STOWAGE_DATA_NAME=data:\n.*product-\w+\.bb\n.*product-\w+\.bb/mu,
+  );
+  build.configure('STOWAGE_DATA_NAME:pn-product-two = "two"');
+  await build.bitbake('product-data', 'product-two');
 });

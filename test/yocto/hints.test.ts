@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { digestOf } from '../../src/model/digest.ts';
 import type { Failure } from '../../src/model/failure.ts';
 import { describeFailure } from '../../src/report/describe-failure.ts';
 import { must } from '../rig/process.ts';
@@ -124,6 +125,21 @@ const CASES: readonly (readonly [Variables, string, Failure, RegExp, RegExp])[] 
     },
     /^app: the mirror m\.example:5000: connection refused \(4 attempts\)$/u,
     /^see whether m\.example:5000 of STOWAGE_MIRRORS or PREMIRRORS is right and up, /u,
+  ],
+  [
+    {},
+    'build',
+    {
+      ...{
+        reason: 'blob-bad',
+        problem: 'missing',
+        owner: 'app',
+        store: '/downloads/stowage-store',
+      },
+      digest: digestOf('layer'),
+    },
+    /^app: sha256:\w+ is missing in \/downloads\/stowage-store$/u,
+    /^the store is not as do_fetch left it: run `bitbake -c clean product-data && bitbake product-data`$/u,
   ],
 ];
 

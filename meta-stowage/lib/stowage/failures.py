@@ -80,7 +80,7 @@ def advice(d, verb, document, nobody=None):
                 name,
                 d.getVar("STOWAGE_STORE"),
             )
-        return "the store is not as do_fetch left it: run `bitbake -C fetch %s`" % name
+        return "the store is not as do_fetch left it: run `%s`" % _again(name)
     if reason == "usage":
         return "docs/yocto.md of stowage has the variables and what they may be"
     if reason == "tool-missing" and failure.get("tool") == "skopeo":
@@ -121,5 +121,10 @@ def _in_variables(text):
 
 
 def _in_commands(text, name):
-    tasks = {"pin": "-c stowage_pin", "fetch": "-C fetch"}
-    return re.sub(r"`stowage (pin|fetch)\b[^`]*`", lambda match: "`bitbake %s %s`" % (tasks[match[1]], name), text)
+    commands = {"pin": "bitbake -c stowage_pin %s" % name, "fetch": _again(name)}
+    return re.sub(r"`stowage (pin|fetch)\b[^`]*`", lambda match: "`%s`" % commands[match[1]], text)
+
+
+def _again(name):
+    """do_fetch anew. -C and -f would do it too, and leave a taint: then the signatures are nobody else's any more."""
+    return "bitbake -c clean %s && bitbake %s" % (name, name)
