@@ -16,9 +16,10 @@ import { hasImageLayout, writeImageLayout } from './image-layout.ts';
 import { keepSignatures } from './image-signatures.ts';
 import { publish } from './publish.ts';
 import { lackOfSpace, stageMember } from './stage-member.ts';
-import { makeStaging, sweepStaging } from './staging.ts';
+import { makeStaging } from './staging.ts';
 import type { Shelf, Store } from './store.ts';
 import { checkContent, createStore, openStore } from './store.ts';
+import { sweepStore } from './sweep.ts';
 
 export interface Imported {
   /** Names of the images of the export. */
@@ -62,7 +63,7 @@ export async function importStore(
   });
   if (options.dryRun) return done;
   if (missing.size > 0) {
-    await sweepStaging(store, context.report);
+    await sweepStore(store, context.report);
     const lack = await lackOfSpace(store, bytes);
     if (lack !== undefined) return fail(lack);
     const taken = await takeIn(store, file, archive, members, missing, context);

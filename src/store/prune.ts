@@ -11,9 +11,10 @@ import { blobsNeeded, takeInventory } from './inventory.ts';
 import { lastUse, USE_INTERVAL } from './last-use.ts';
 import { removeContent, removeLayout } from './remove.ts';
 import type { Staging } from './staging.ts';
-import { makeStaging, oldestDownload, sweepStaging } from './staging.ts';
+import { makeStaging, oldestDownload } from './staging.ts';
 import { acquireLock } from './store-lock.ts';
 import type { Shelf, Store } from './store.ts';
+import { sweepStore } from './sweep.ts';
 
 export interface PruneOptions {
   /**
@@ -62,7 +63,7 @@ export async function prune(
   });
   if (!lock.ok) return lock;
   try {
-    await sweepStaging(store, context.report);
+    await sweepStore(store, context.report);
     const safe = await withDownloads(store, options);
     const inventory = await takeInventory(store);
     if (!inventory.ok) return inventory;

@@ -197,6 +197,22 @@ function guarded(record: string, state: { held: boolean; lost: boolean }): typeo
   };
 }
 
+/**
+ * Removes the locks in `directory` whose holders are known to be dead: nobody else would, where what they were for is
+ * done. Those of other hosts stay until somebody wants them.
+ */
+export async function sweepLocks(directory: string): Promise<void> {
+  for (const name of await readdir(directory).catch(() => [])) {
+    const path = join(directory, name);
+    const owners = await readOwners(path);
+    const dead = owners.length > 0 ? owners : await readDeadTriers(path);
+    if (dead.length === 0 || dead.some(({ owner }) => ownerState(owner) !== 'dead')) continue;
+    // Another user's can't be taken, and need not be.
+    const attempt = await tryLock(path);
+    if (attempt.ok && 'lock' in attempt.value) await attempt.value.lock.release();
+  }
+}
+
 interface OwnerRecord {
   readonly path: string;
   readonly owner: Owner;

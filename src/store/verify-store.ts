@@ -14,10 +14,11 @@ import type { Inventory, InventoryImage } from './inventory.ts';
 import { takeInventory } from './inventory.ts';
 import { removeContent, removeLayout } from './remove.ts';
 import type { Staging } from './staging.ts';
-import { makeStaging, sweepStaging } from './staging.ts';
+import { makeStaging } from './staging.ts';
 import { tryLock } from './store-lock.ts';
 import type { Shelf, Store } from './store.ts';
 import { contentPath } from './store.ts';
+import { sweepStore } from './sweep.ts';
 
 /** One thing that is not as it should be. */
 export interface StoreFinding {
@@ -74,7 +75,7 @@ export async function verifyStore(
   let staging: Staging | undefined;
   try {
     if (options.repair) {
-      await sweepStaging(store, context.report);
+      await sweepStore(store, context.report);
       const made = await makeStaging(store);
       if (!made.ok) return made;
       staging = made.value;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { startFaultProxy } from '../rig/fault-proxy.ts';
@@ -118,6 +118,25 @@ test('what SIGKILL leaves of a download, the next fetch removes and takes over a
   const next = await assertNextFetch(t, args, store);
   assert.match(next.stderr, /removed a staging that a killed \w+ left/);
   assert.ok(existsSync(blob(large)));
+});
+
+test('what was left of a download that was done is removed though nothing is fetched', async (t) => {
+  const { args, store, running } = await stalled(t);
+  running.kill('SIGKILL');
+  await running.ended;
+  const left = temporaryTree(t);
+  const shelves = ['staging', 'locks'];
+  for (const shelf of shelves)
+    cpSync(join(store, shelf), join(left, shelf), { recursive: true, preserveTimestamps: true });
+  await assertNextFetch(t, args, store);
+  for (const shelf of shelves)
+    cpSync(join(left, shelf), join(store, shelf), { recursive: true, preserveTimestamps: true });
+  assert.notDeepEqual(entries(join(store, 'locks')), []);
+  proxy.forget();
+  const again = await runStowage(t, args);
+  assert.equal(again.code, 0, again.stderr);
+  assert.deepEqual(proxy.requests, []);
+  for (const shelf of shelves) assert.deepEqual(entries(join(store, shelf)), []);
 });
 
 test('who waits for a download that is killed takes it over', async (t) => {

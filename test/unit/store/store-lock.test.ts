@@ -13,7 +13,7 @@ import { makeStaging, sweepStaging } from '../../../src/store/staging.ts';
 import { createStore } from '../../../src/store/store.ts';
 import type { Store } from '../../../src/store/store.ts';
 import type { Lock } from '../../../src/store/store-lock.ts';
-import { acquireLock, tryLock } from '../../../src/store/store-lock.ts';
+import { acquireLock, sweepLocks, tryLock } from '../../../src/store/store-lock.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'stowage-lock-'));
 let made = 0;
@@ -139,6 +139,24 @@ it('leaves a lock of another host alone until it is stale', async () => {
   const lock = await locked(path);
   assert.deepEqual((await readdir(path)).length, 2);
   await lock.release();
+});
+
+it('sweeps the locks of the dead, and no others', async () => {
+  const directory = newPath();
+  const of = (name: string): string => join(directory, name);
+  await leaveLock(of('dead'), dead);
+  // Killed before it had the lock.
+  await mkdir(of('tried'));
+  await writeFile(join(of('tried'), 'trying-left.json'), formatOwner(dead));
+  await leaveLock(of('elsewhere'), elsewhere);
+  await leaveLock(of('both'), dead);
+  await writeFile(join(of('both'), 'owner-other.json'), formatOwner(elsewhere));
+  const lock = await locked(of('living'));
+  await sweepLocks(directory);
+  assert.deepEqual((await readdir(directory)).sort(), ['both', 'elsewhere', 'living']);
+  assert.equal(lock.isLost(), false);
+  await lock.release();
+  await sweepLocks(join(directory, 'missing'));
 });
 
 it('does not take away a lock that it lost', async () => {
