@@ -32,6 +32,11 @@ const SUMMARY = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([
 
 /** They build from what is sound and boot it: engines beside them do not matter to them, nor they to those. */
 const PEACEFUL = ['integration/engines.test.ts', 'integration/platforms.test.ts'];
+/**
+ * They make mount name spaces that last, the users' own of a rootless Podman among them: what is mounted beside them
+ * could not be unmounted.
+ */
+const HOLDING = ['integration/build-faults-mount.test.ts', 'integration/outer-engines.test.ts'];
 
 const wanted = process.argv.slice(2).map((argument) => relative(TEST, argument));
 const totals = new Map<string, number>();
@@ -47,7 +52,7 @@ async function* allEvents(): AsyncGenerator {
   const ahead = wanted.length === 0 ? makeAhead() : undefined;
   for (const suite of suites()) {
     const timeout = suite.timeout * (SOAK ? 20 : 1);
-    for await (const event of sideBySide(suite.files, { ...suite, timeout, kindOf }, tellLong)) {
+    for await (const event of sideBySide(suite.files, { ...suite, timeout, kindsOf }, tellLong)) {
       if (!addToTotals(event)) yield event;
       noteSkip(event);
     }
@@ -65,7 +70,7 @@ async function* allEvents(): AsyncGenerator {
   process.exitCode = failed > 0 || nothing || refusedSkips.length > 0 || left.length > 0 ? 1 : 0;
 }
 
-/** As many side by side as there are processors, but see `kindOf`. */
+/** As many side by side as there are processors, but see `kindsOf`. */
 function suites(): Suite[] {
   const beside = availableParallelism();
   const real = ['integration', 'conformance', 'buildroot'].flatMap((dir) => find(dir));
@@ -79,11 +84,13 @@ function suites(): Suite[] {
 }
 
 /** One engine loads the machine enough, and Buildroot's make takes what is there. */
-function kindOf(file: string): string | undefined {
-  if (file.startsWith(join(TEST, 'unit'))) return undefined;
-  if (file.startsWith(join(TEST, 'buildroot'))) return 'buildroot';
-  if (PEACEFUL.includes(relative(TEST, file))) return undefined;
-  return startsEngine(file) ? 'engine' : undefined;
+function kindsOf(file: string): string[] {
+  if (file.startsWith(join(TEST, 'unit'))) return [];
+  if (file.startsWith(join(TEST, 'buildroot'))) return ['buildroot', 'mounts'];
+  const name = relative(TEST, file);
+  if (PEACEFUL.includes(name)) return ['mounts'];
+  if (HOLDING.includes(name)) return ['engine', 'mounts'];
+  return startsEngine(file) ? ['engine'] : [];
 }
 
 /** So that what takes long is seen. */

@@ -7,7 +7,10 @@ import { must } from './rig/process.ts';
 import { temporaryTree } from './rig/temporary-tree.ts';
 
 /** Files of tests that note when they run, and wait for another where a name is given. */
-const FILES: Readonly<Record<string, string>> = { a1: 'b1', a2: '', b1: 'a1', b2: '' };
+const FILES: Readonly<Record<string, string>> = {
+  ...{ a1: 'b1', a2: '', b1: 'a1', b2: '' },
+  ...{ c1: '', ac: '' },
+};
 
 test('files of one kind run one after the other, others beside them, and each is told of as a whole', async (t) => {
   const dir = temporaryTree(t);
@@ -39,9 +42,9 @@ for (const part of ['first', 'second'])
     program,
     `import { sideBySide } from '${rig}';
 const files = ${JSON.stringify(Object.keys(FILES).map((name) => join(dir, `${name}.test.mjs`)))};
-const kindOf = (file) => (file.includes('/a') ? 'a' : undefined);
+const kindsOf = (file) => ['a', 'c'].filter((kind) => file.slice(-11, -9).includes(kind));
 const ended = (file) => [{ type: 'ended', data: { name: file.slice(-11, -9) } }];
-for await (const { type, data } of sideBySide(files, { concurrency: 2, timeout: 60_000, kindOf }, ended))
+for await (const { type, data } of sideBySide(files, { concurrency: 2, timeout: 60_000, kindsOf }, ended))
   if (['test:pass', 'test:fail', 'ended'].includes(type)) console.log(type, data.name);
 `,
   );
@@ -49,7 +52,7 @@ for await (const { type, data } of sideBySide(files, { concurrency: 2, timeout: 
   const said = await must(process.execPath, ['--import', import.meta.resolve('tsx'), program], {
     env,
   });
-  const expected = ['a1', 'b1', 'a2', 'b2'].flatMap((name) => [
+  const expected = Object.keys(FILES).flatMap((name) => [
     ...['first', 'second'].map((part) => `test:pass ${name} ${part}`),
     `ended ${name}`,
   ]);
@@ -57,9 +60,15 @@ for await (const { type, data } of sideBySide(files, { concurrency: 2, timeout: 
   const order = said
     .trim()
     .split('\n')
-    .map((line) => / ([ab]\d)/.exec(line)?.[1]);
-  assert.deepEqual(order.filter((name, i) => name !== order[i - 1]).length, 4, said);
+    .map((line) => / ([abc][\dc])/.exec(line)?.[1]);
+  assert.deepEqual(order.filter((name, i) => name !== order[i - 1]).length, 6, said);
   const seen = readFileSync(join(dir, 'seen'), 'utf8').trim().split('\n');
-  assert.ok(!seen.some((names) => names.includes('a1') && names.includes('a2')), seen.join());
+  for (const [one, other] of [
+    ['a1', 'a2'],
+    ['a1', 'ac'],
+    ['a2', 'ac'],
+    ['c1', 'ac'],
+  ] as const)
+    assert.ok(!seen.some((names) => names.includes(one) && names.includes(other)), seen.join());
   assert.ok(seen.includes('a1 b1'), seen.join());
 });

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { mountsBelow } from '../rig/machine-state.ts';
+import { inMountSpace } from '../rig/mount-space.ts';
 import { atEnd, fileOwner } from '../rig/owner.ts';
 import { asRoot, must, mustAsRoot, run, waitFor } from '../rig/process.ts';
 import { STOWAGE } from '../rig/stowage.ts';
@@ -129,9 +130,14 @@ test('somebody who leaves the mounted image in time disturbs nobody', async (t) 
   assert.deepEqual(mountsBelow(scene.outputs), []);
 });
 
-/** A program with a mount name space of its own, which has all that is mounted now. */
-function holdMounts(t: TestContext, propagation: 'private' | 'slave'): ChildProcess {
-  const [program, args] = asRoot('unshare', ['-m', '--propagation', propagation, 'sleep', '600']);
+/** A program with a mount name space of its own, which has all that the build has mounted now. */
+function holdMounts(
+  t: TestContext,
+  { outputs }: Scene,
+  propagation: 'private' | 'slave',
+): ChildProcess {
+  const space = inMountSpace(propagation, outputs, ['sleep', '600']);
+  const [program, args] = asRoot('unshare', space);
   const holder = spawn(program, args, { stdio: 'ignore' });
   atEnd(t, () => void holder.kill('SIGKILL'));
   return holder;
@@ -142,7 +148,7 @@ test('a copy of the mount in another name space keeps the image from being finis
   const running = scene.start();
   await running.said(/^stowage: load images$/m);
   await containerOf(fixture);
-  const holder = holdMounts(t, 'private');
+  const holder = holdMounts(t, scene, 'private');
   const ended = await running.ended;
   assert.equal(ended.code, 6, ended.stderr);
   assert.match(
@@ -165,7 +171,7 @@ test('a service that starts meanwhile keeps nobody from building', async (t) => 
   const running = scene.start();
   await running.said(/^stowage: load images$/m);
   // As systemd starts those that see no more of /tmp than their own.
-  const holder = holdMounts(t, 'slave');
+  const holder = holdMounts(t, scene, 'slave');
   const ended = await running.ended;
   assert.equal(ended.code, 0, ended.stderr);
   scene.restore();
@@ -177,7 +183,7 @@ test('a copy of what a killed build had mounted keeps nobody from building', asy
   const scene = await makeScene(t, fixture);
   const running = scene.start();
   await running.said(/^stowage: load images$/m);
-  const holder = holdMounts(t, 'private');
+  const holder = holdMounts(t, scene, 'private');
   await containerOf(fixture);
   running.kill('SIGKILL');
   await running.ended;

@@ -13,6 +13,7 @@ import { exitCodeOf } from '../../src/model/exit-code.ts';
 import type { Failure } from '../../src/model/failure.ts';
 import type { Result } from '../../src/model/result.ts';
 import { describeFailure } from '../../src/report/describe-failure.ts';
+import { inMountSpace } from '../rig/mount-space.ts';
 import { atEnd } from '../rig/owner.ts';
 import { must, mustAsRoot, PATH_WITH_SBIN, run } from '../rig/process.ts';
 import { temporaryTree } from '../rig/temporary-tree.ts';
@@ -41,7 +42,8 @@ async function fill(t: TestContext, image: string, times: 'late' | 'early'): Pro
     umount "$directory" && exit "$code"`;
   const program = [process.execPath, '--import', 'tsx', TREE_PROGRAM, directory, times];
   const shell = ['sh', '-c', script, 'sh', image, directory];
-  const seen = await mustAsRoot('unshare', ['--mount', ...shell, ...program], {
+  const space = inMountSpace('private', directory, [...shell, ...program]);
+  const seen = await mustAsRoot('unshare', space, {
     deadline: 300_000,
   });
   return JSON.parse(seen) as Seen;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { dindBlobs, type DindImage } from './dind-image.ts';
 import { copyRoot, keepRoot } from './engine-root.ts';
 import { mountsBelow } from './machine-state.ts';
+import { inMountSpace } from './mount-space.ts';
 import { atEnd, type Owner } from './owner.ts';
 import {
   collect,
@@ -80,10 +81,11 @@ export async function startEngine(owner: Owner, options: EngineSettings = {}): P
     // dockerd uses the machine's containerd where one runs: keep apart from others in it.
     ...['--containerd-namespace', `stw-${name}`, '--containerd-plugins-namespace', `stwp-${name}`],
   ];
-  const [program, prefix]: [string, string[]] =
-    options.apart === true ? ['unshare', ['--mount', '--propagation=private', 'sh']] : ['sh', []];
+  const command = ['sh', '-c', LAUNCH, logFile, ...args];
+  const [program = '', ...rest] =
+    options.apart === true ? ['unshare', ...inMountSpace('private', dir, command)] : command;
   const launch = (): Daemon =>
-    startDaemon(program, [...prefix, '-c', LAUNCH, logFile, ...args], {
+    startDaemon(program, rest, {
       root: true,
       pid: () => (existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : undefined),
     });

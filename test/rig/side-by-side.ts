@@ -17,14 +17,14 @@ export interface SideBySide {
   readonly concurrency: number;
   /** Milliseconds for one file. */
   readonly timeout: number;
-  /** Of files of the same kind one runs at a time; undefined is none. */
-  readonly kindOf: (file: string) => string | undefined;
+  /** Of files that have a kind in common one runs at a time. */
+  readonly kindsOf: (file: string) => readonly string[];
 }
 
 /** A file whose tests run, or have run. */
 interface Started {
   readonly file: string;
-  readonly kind: string | undefined;
+  readonly kinds: readonly string[];
   readonly began: number;
   /** What was told and has not been passed on. */
   readonly told: TestEvent[];
@@ -45,14 +45,14 @@ export async function* sideBySide(
   options: SideBySide,
   ended: (file: string, milliseconds: number) => TestEvent[],
 ): AsyncGenerator<TestEvent> {
-  const waiting = files.map((file) => ({ file, kind: options.kindOf(file) }));
+  const waiting = files.map((file) => ({ file, kinds: options.kindsOf(file) }));
   const running = new Set<Started>();
   const toTell: Started[] = [];
   const startWhatMay = (): void => {
     while (running.size < options.concurrency) {
-      const busy = new Set([...running].map(({ kind }) => kind));
-      const may = waiting.filter(({ kind }) => kind === undefined || !busy.has(kind));
-      const next = may.find(({ kind }) => kind !== undefined) ?? may[0];
+      const busy = new Set([...running].flatMap(({ kinds }) => kinds));
+      const may = waiting.filter(({ kinds }) => !kinds.some((kind) => busy.has(kind)));
+      const next = may.find(({ kinds }) => kinds.length > 0) ?? may[0];
       if (next === undefined) return;
       waiting.splice(waiting.indexOf(next), 1);
       const started: Started = { ...next, began: Date.now(), told: [], wake: () => undefined };
