@@ -109,7 +109,8 @@ export class LayerTree {
   depthOf(parts: readonly string[]): number {
     let node: Node = this.root;
     for (const [depth, part] of parts.entries()) {
-      const next: Node | undefined = node.type === 'directory' ? node.children.get(part) : undefined;
+      const next: Node | undefined =
+        node.type === 'directory' ? node.children.get(part) : undefined;
       if (next === undefined) return depth;
       node = next;
     }
