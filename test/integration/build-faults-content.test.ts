@@ -147,7 +147,7 @@ test('a config that is no JSON, or tells of other layers', async (t) => {
   await scene.fails(
     scene.start([], {}, pinImage(t, noJson)),
     3,
-    /\nstowage: one: \S+ is not what its pins say: its config sha256:\S+ is no image configuration\n {2}hint: /,
+    /\nstowage: one: \S+ is not what its pins say \(\S+edited\.json:1\): its config sha256:\S+ is no image configuration\n {2}hint: /,
   );
   const short = await lyingImage({
     config: (config) => ({

@@ -42,7 +42,7 @@ void test('what an engine cannot do is refused before anything is built', async 
   const cases: [Parameters<typeof buildWith>[2], RegExp][] = [
     [
       { dind: old, store: 'containerd', platform: PLATFORM, images: { app } },
-      /Docker 20\.10\.24.*\n.*engine\.store: it has no containerd store[^]*engine\.store: overlay2/,
+      /Docker 20\.10\.24.*\n.*engine\.store \(\S+bundle\.yaml:3\): it has no containerd store[^]*engine\.store: overlay2/,
     ],
     [
       { dind: old, store: 'overlay2', platform: PLATFORM, images: { app, zstd } },
@@ -57,7 +57,7 @@ void test('what an engine cannot do is refused before anything is built', async 
         ...{ dind: current, store: 'overlay2', platform: PLATFORM, images: { app } },
         engine: ['unpack: false'],
       },
-      /engine\.unpack: overlay2 keeps no packed layers/,
+      /engine\.unpack \(\S+bundle\.yaml:\d+\): overlay2 keeps no packed layers/,
     ],
     [
       { dind: current, store: 'overlay2', platform: PLATFORM, images: { both }, keepIndex: true },
