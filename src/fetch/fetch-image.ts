@@ -130,7 +130,8 @@ async function download(
   const blobs = join(directory, 'blobs');
   await mkdir(join(blobs, 'sha256'), { recursive: true });
   const missing = new Set(claims.missing.map((blob) => blob.digest));
-  for (const blob of blobsOf({ ...image, index: undefined }))
+  // Not the manifest: skopeo writes it anew, and in place, through a link into the store.
+  for (const blob of [image.config, ...image.layers])
     if (!missing.has(blob.digest)) await linkBlob(store, blobs, blob.digest);
   // First: with all blobs in the store nobody would ask for them again.
   const signatures = await readSignatures(image, access, directory, context);
