@@ -65,7 +65,7 @@ export function describeReason(why: ScratchReason): string {
     case 'changed':
       return describeChanges(why.changes);
     case 'most-changed':
-      return `most of it changed (${formatBytes(why.bytes)} of ${formatBytes(why.of)})`;
+      return `half of it or more changed (${formatBytes(why.bytes)} of ${formatBytes(why.of)})`;
     case 'failed':
       return `updating the last result failed: ${describeFailure(why.failure).message}`;
     default:
