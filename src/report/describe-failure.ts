@@ -149,7 +149,7 @@ export function describeFailure(failure: Failure): FailureText {
         hint:
           failure.pins === undefined
             ? 'tell whoever publishes the image, or pin another one'
-            : DOCUMENT_HINTS.pins,
+            : EDITED_HINT,
       };
     case 'tree-bad': {
       const input = failure.input === '-' ? 'standard input' : failure.input;
@@ -179,7 +179,7 @@ export function describeFailure(failure: Failure): FailureText {
     case 'pin-contradicted':
       return {
         message: `${failure.image}: ${failure.reference} is not what its pins say${inFile(failure.pins)}: ${failure.detail}`,
-        hint: DOCUMENT_HINTS.pins,
+        hint: EDITED_HINT,
       };
     case 'load-incomplete':
       return {
@@ -306,9 +306,13 @@ export function describeFailure(failure: Failure): FailureText {
 
 const ENGINES: ReadonlySet<string> = new Set(['docker', 'podman']);
 
+/** Of pins that can be read, and can be replaced target by target. */
+const EDITED_HINT =
+  'pins are generated: restore the file, or run `stowage pin` again and review what changes';
+
 const DOCUMENT_HINTS = {
   bundle: 'docs/bundle.md describes bundles',
-  pins: 'pins are generated: restore the file, or run `stowage pin` again and review what changes',
+  pins: 'pins are generated: restore the file (after a conflict: take either side), or remove it and run `stowage pin` for each target that was in it, and review what changes',
   catalog: 'the catalog must be a JSON document with the keys that the bundle names',
   'data.json': 'it is written beside the data image by `stowage build`',
   'data image': 'build it again',
