@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { parseYaml } from '../model/bundle-yaml.ts';
-import type { YamlDocument } from '../model/bundle-yaml.ts';
+import type { YamlDocument, YamlPath } from '../model/bundle-yaml.ts';
+import type { Descriptor } from '../model/descriptor.ts';
+import type { Digest } from '../model/digest.ts';
 import type { Failure } from '../model/failure.ts';
-import type { Pins } from '../model/pins.ts';
+import type { ImagePin, Pins, PlatformPin } from '../model/pins.ts';
 import { parsePins } from '../model/pins-document.ts';
 import { DIND } from '../plan/fetch-plan.ts';
 
@@ -49,21 +51,73 @@ function lineOfDigest(text: string, detail: string): number | undefined {
   return at === -1 ? undefined : at + 1;
 }
 
-function lineOfImage(
-  text: string,
-  file: string,
-  { image, reference }: { readonly image: string; readonly reference: string },
-): number | undefined {
+function lineOfImage(text: string, file: string, about: About): number | undefined {
   const pins = parsePins(text, file);
-  const path = pins.ok ? pathOf(pins.value, image, reference) : undefined;
+  const path = pins.ok ? pathOf(pins.value, about) : undefined;
   return path === undefined ? undefined : parsed(text)?.locate(path, 'key').line;
 }
 
-function pathOf({ targets }: Pins, image: string, reference: string): string[] | undefined {
-  for (const [key, { images, dind }] of Object.entries(targets)) {
+/** What a failure is about: an image or file, and what is pinned of it where that is known. */
+interface About {
+  readonly image: string;
+  readonly reference: string;
+  readonly pinned?: Pick<Descriptor, 'digest' | 'size'>;
+}
+
+/** The digest in question, in the first target that has it; the whole image where no digest is. */
+function pathOf(pins: Pins, about: About): YamlPath | undefined {
+  const { pinned } = about;
+  const places = placesOf(pins, about);
+  const exact = places
+    .flatMap(({ path, parts }) => parts.map((part) => ({ ...part, path: [...path, ...part.at] })))
+    .find(({ digest, size }) => digest === pinned?.digest && size === pinned.size);
+  return exact?.path ?? places[0]?.path;
+}
+
+interface Place {
+  readonly path: YamlPath;
+  readonly parts: readonly Part[];
+}
+
+interface Part {
+  readonly at: YamlPath;
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+/** The same image may be pinned for several targets. */
+function placesOf({ targets }: Pins, { image, reference }: About): readonly Place[] {
+  return Object.entries(targets).flatMap(([key, { images, files, dind }]): readonly Place[] => {
     const pin = Object.hasOwn(images, image) ? images[image] : undefined;
-    if (pin?.reference === reference) return ['targets', key, 'images', image];
-    if (image === DIND && dind?.reference === reference) return ['targets', key, 'dind'];
-  }
-  return undefined;
+    if (pin?.reference === reference)
+      return [{ path: ['targets', key, 'images', image], parts: partsOf(pin, []) }];
+    const file = Object.hasOwn(files, image) ? files[image] : undefined;
+    if (file !== undefined) {
+      const part = { at: ['sha256'], digest: file.sha256, size: file.size };
+      return [{ path: ['targets', key, 'files', image], parts: [part] }];
+    }
+    if (image !== DIND || dind?.reference !== reference) return [];
+    const parts = Object.entries(dind.platforms).flatMap(([platform, image]) =>
+      partsOf(image, ['platforms', platform]),
+    );
+    return [{ path: ['targets', key, 'dind'], parts }];
+  });
+}
+
+function partsOf(
+  image: PlatformPin & Pick<ImagePin, 'keptIndex'>,
+  above: YamlPath,
+): readonly Part[] {
+  const { manifest, config, layers, keptIndex } = image;
+  const part = ({ digest, size }: Descriptor, ...at: YamlPath): Part => ({
+    at: [...above, ...at, 'digest'],
+    digest,
+    size,
+  });
+  return [
+    part(manifest, 'manifest'),
+    part(config, 'config'),
+    ...layers.map((layer, index) => part(layer, 'layers', index)),
+    ...(keptIndex === undefined ? [] : [part(keptIndex, 'keptIndex')]),
+  ];
 }

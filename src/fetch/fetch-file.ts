@@ -6,8 +6,10 @@ import type { FileHandle } from 'node:fs/promises';
 import { digestOf } from '../model/digest.ts';
 import type { Digest } from '../model/digest.ts';
 import type { Context } from '../model/event.ts';
+import type { PinContradicted } from '../model/failure.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
+import { contradictedSize } from '../plan/compare-parts.ts';
 import { claimMissing } from '../store/claims.ts';
 import { errorCode, fileFailure } from '../model/file-failure.ts';
 import { publish } from '../store/publish.ts';
@@ -82,7 +84,9 @@ async function stageAndPublish(
     if (published.ok) return ok('url' in file.from ? file.size : 0);
     const { failure } = published;
     if (failure.reason !== 'content-wrong') return fail({ kind: 'final', failure });
-    const detail = `it is pinned as ${file.digest}, and came as ${failure.actual.digest}; if it was changed on purpose, pin it again`;
+    const { digest, size } = failure.actual;
+    if (digest === file.digest) return fail({ kind: 'final', failure: wrongSize(file, size) });
+    const detail = `it is pinned as ${file.digest}, and came as ${digest}; if it was changed on purpose, pin it again`;
     // A local file is not damaged on its way: no use to read it again.
     return isRemote(file)
       ? mismatch(detail)
@@ -212,6 +216,12 @@ async function readWhole(
     });
     return got.ok ? ok(Buffer.concat(chunks)) : got;
   });
+}
+
+function wrongSize(file: FileToFetch, actual: number): PinContradicted {
+  const reference = 'url' in file.from ? redact(file.from.url) : 'its content';
+  const contradiction = contradictedSize(file, actual);
+  return { reason: 'pin-contradicted', image: file.path, reference, ...contradiction };
 }
 
 function isRemote(file: FileToFetch): boolean {

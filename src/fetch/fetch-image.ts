@@ -11,6 +11,8 @@ import { formatReference, nameOf } from '../model/reference.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import type { ImageToFetch } from '../plan/fetch-plan.ts';
+import type { Contradiction } from '../plan/compare-parts.ts';
+import { contradictedSize } from '../plan/compare-parts.ts';
 import { blobsOf, bytesOf } from '../plan/fetch-plan.ts';
 import { atDigest } from '../plan/fetch-sources.ts';
 import type { LocatedSource } from '../plan/wanted.ts';
@@ -28,7 +30,8 @@ import { copyBlob, copyToLayout } from '../tools/skopeo.ts';
 import type { Fault, NetworkAccess } from './access.ts';
 import { askSources, mismatch, skopeoFault, skopeoRun } from './access.ts';
 import { leavesOut } from './check-index.ts';
-import { readConfigPlatform, readImageDocument } from './image-documents.ts';
+import { compareManifest } from './check-parts.ts';
+import { readConfigPlatform } from './image-documents.ts';
 import { changedSource, inspectLocal, stagedBlob, stageLocal } from './local-image.ts';
 import type { Policy } from './policy.ts';
 import { choosePolicy, policyForMirror } from './policy.ts';
@@ -231,10 +234,12 @@ async function copyLocal(
     const published = await publish(store, 'blobs', stagedBlob(staged.value, blob), blob);
     if (!published.ok) {
       const { failure } = published;
+      if (failure.reason !== 'content-wrong') return fail(failure);
+      const { digest, size } = failure.actual;
       return fail(
-        failure.reason === 'content-wrong'
-          ? changedSource(what, local, `it has ${failure.actual.digest} for ${blob.digest}`)
-          : failure,
+        digest === blob.digest
+          ? wrongSize(image, blob, size)
+          : changedSource(what, local, `it has ${digest} for ${blob.digest}`),
       );
     }
     await claims.free(blob.digest);
@@ -268,6 +273,8 @@ async function stageIndex(
   }
   const { failure } = published;
   if (failure.reason !== 'content-wrong') return fail(failure);
+  if (failure.actual.digest === index.digest)
+    return fail(wrongSize(image, index, failure.actual.size));
   const detail = `pinned is the index ${index.digest}, and it has ${failure.actual.digest} now`;
   if (local !== undefined) return fail(changedSource(owner, local, detail));
   const what = `${owner} (${formatReference(image.reference)})`;
@@ -347,7 +354,7 @@ class Publisher {
     const blob = [...this.#left.values()][0];
     if (blob === undefined) return ok();
     const detail = `they name ${blob.digest}, which is no part of ${this.#image.manifest.digest}`;
-    return fail({ kind: 'final', failure: contradicted(this.#image, detail) });
+    return fail({ kind: 'final', failure: contradicted(this.#image, { detail, pinned: blob }) });
   }
 
   async #publishComplete(whole: boolean): Promise<Result<void, Fault>> {
@@ -361,10 +368,12 @@ class Publisher {
       if (!published.ok) {
         await rm(staged, { force: true });
         const { failure } = published;
-        if (failure.reason === 'content-wrong')
-          return mismatch(
-            `${blob.digest} came as ${failure.actual.digest}, ${failure.actual.size} bytes`,
-          );
+        if (failure.reason === 'content-wrong') {
+          const { digest, size } = failure.actual;
+          return digest === blob.digest
+            ? fail({ kind: 'final', failure: wrongSize(this.#image, blob, size) })
+            : mismatch(`${blob.digest} came as ${digest}, ${size} bytes`);
+        }
         return fail({ kind: 'final', failure: await this.#withNeed(failure) });
       }
       // skopeo may ask for it once more: an image can list a layer twice.
@@ -394,20 +403,15 @@ async function linkBlob(store: Store, staged: string, digest: Digest): Promise<v
 async function checkAgainstPin(store: Store, image: ImageToFetch): Promise<Result<void>> {
   const manifest = await readBlob(store, image.manifest, image.owner);
   if (!manifest.ok) return manifest;
-  const document = readImageDocument(manifest.value);
-  const wrong = (detail: string): Result<never> => fail(contradicted(image, detail));
-  if (document.kind !== 'manifest')
-    return wrong(
-      document.kind === 'index' ? `${image.manifest.digest} is an index` : document.detail,
-    );
-  const pinned = [image.config, ...image.layers].map((blob) => blob.digest).join();
-  if ([document.config, ...document.layers].map((blob) => blob.digest).join() !== pinned)
-    return wrong(`config and layers of ${image.manifest.digest} are others`);
+  const wrong = compareManifest(image, manifest.value);
+  if (wrong !== undefined) return fail(contradicted(image, wrong));
   if (image.index !== undefined) {
     const index = await readBlob(store, image.index, image.owner);
     if (!index.ok) return index;
-    if (leavesOut(index.value, image.manifest.digest))
-      return wrong(`the index that is kept does not list ${image.manifest.digest}`);
+    if (leavesOut(index.value, image.manifest.digest)) {
+      const detail = `the index that is kept does not list ${image.manifest.digest}`;
+      return fail(contradicted(image, { detail }));
+    }
   }
   const config = await readBlob(store, image.config, image.owner);
   if (!config.ok) return config;
@@ -423,9 +427,16 @@ async function checkAgainstPin(store: Store, image: ImageToFetch): Promise<Resul
 }
 
 /** What a digest stands for nobody can change: the pins were. */
-function contradicted({ owner, reference }: ImageToFetch, detail: string): PinContradicted {
+function contradicted(
+  { owner, reference }: ImageToFetch,
+  contradiction: Contradiction,
+): PinContradicted {
   const text = formatReference(reference);
-  return { reason: 'pin-contradicted', image: owner, reference: text, detail };
+  return { reason: 'pin-contradicted', image: owner, reference: text, ...contradiction };
+}
+
+function wrongSize(image: ImageToFetch, blob: Descriptor, actual: number): PinContradicted {
+  return contradicted(image, contradictedSize(blob, actual));
 }
 
 /** A config that states no variant contradicts none: older tools left it to the index. */

@@ -1,4 +1,5 @@
 import type { Position } from './bundle.ts';
+import type { Descriptor } from './descriptor.ts';
 import type { Digest } from './digest.ts';
 
 /**
@@ -277,8 +278,11 @@ export interface EngineMislabelled {
 export interface PinContradicted {
   readonly reason: 'pin-contradicted';
   readonly image: string;
+  /** Of a file its address. */
   readonly reference: string;
   readonly detail: string;
+  /** What the pins say wrongly, as they say it. */
+  readonly pinned?: Pick<Descriptor, 'digest' | 'size'>;
   readonly pins?: PinsPlace;
 }
 

@@ -1,4 +1,5 @@
 import { checkIndexes } from '../../fetch/check-index.ts';
+import { checkParts } from '../../fetch/check-parts.ts';
 import type { PinOptions } from '../../fetch/pin.ts';
 import type { Bundle } from '../../model/bundle.ts';
 import type { Pins, TargetPins } from '../../model/pins.ts';
@@ -73,6 +74,8 @@ export const pinCommand = defineCommand({
     if (args.check && old !== undefined) {
       const listed = await checkIndexes(old, updated.value, access.value, surroundings);
       if (!listed.ok) return listed;
+      const compared = await checkParts(old, updated.value, access.value, surroundings);
+      if (!compared.ok) return compared;
     }
     const changes = old === undefined ? [] : moved(old, updated.value);
     // Values of the catalog that no image shows are no move, and yet a change of the file.
