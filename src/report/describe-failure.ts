@@ -290,7 +290,9 @@ export function describeFailure(failure: Failure): FailureText {
         };
       return {
         message: `${failure.path}: no right to do this while ${failure.doing}: ${failure.detail}`,
-        hint: 'check its owner and mode',
+        hint: failure.detail.startsWith('EROFS')
+          ? 'its file system is read-only: give another path, or mount it to be written (`mount -o remount,rw`)'
+          : 'check its owner and mode',
       };
     case 'file-system-failed':
       return {

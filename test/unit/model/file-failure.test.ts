@@ -13,7 +13,7 @@ const CODES: readonly (readonly [string, number, RegExp, RegExp | undefined])[] 
   ['EBUSY', 6, /^\/s\/x: the file system failed while/, /^end what uses it/],
   ['EISDIR', 6, /^\/s\/x: the file system failed while/, /^something else is there/],
   ['EACCES', 6, /^\/s\/x: no right to do this while writing it: EACCES: said$/, /owner and mode/],
-  ['EROFS', 6, /^\/s\/x: no right to do this while writing it/, /owner and mode/],
+  ['EROFS', 6, /^\/s\/x: no right to do this while writing it/, /^its file system is read-only: /],
   ['ENOENT', 6, /^\/s\/x is not there any more while writing it/, /^bring its directory back/],
   ['ENOSPC', 7, /^no space left in \/s\/x$/, /^make room there/],
   ['ENOTDIR', 2, /^the path "\/s\/x" can't be: .*while writing it \(ENOTDIR\)$/, undefined],
