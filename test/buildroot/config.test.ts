@@ -61,6 +61,7 @@ test('the defaults: the shipped bundle, the store in the download directory, the
     [DATA]: 'y',
     [`${DATA}_BUNDLES`]:
       '$(BR2_EXTERNAL_STOWAGE_PATH)/buildroot-external/bundles/home-assistant.yaml',
+    [`${DATA}_ARCH_PLATFORM`]: 'linux/amd64',
     [`${DATA}_PLATFORM`]: 'linux/amd64',
     [`${DATA}_STORE`]: '$(BR2_DL_DIR)/stowage-store',
     [`${DATA}_JOBS`]: '0',

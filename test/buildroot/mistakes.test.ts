@@ -90,6 +90,30 @@ for (const [lines, said] of MISTAKES)
     assert.equal(report.code, 0, `reports are made all the same: ${report.stderr}`);
   });
 
+/** [the processor, what it runs, what is asked for, whether that is said] */
+const PROCESSORS: readonly (readonly [readonly string[], string, string, boolean])[] = [
+  [['BR2_aarch64=y'], 'linux/arm64', 'linux/amd64', true],
+  [['BR2_aarch64=y'], 'linux/arm64', 'armv7', true],
+  [['BR2_x86_64=y'], 'linux/amd64', 'linux/386', true],
+  [['BR2_aarch64=y'], 'linux/arm64', 'aarch64', false],
+  [['BR2_arm=y', 'BR2_cortex_a7=y'], 'linux/arm/v7', 'armv6hf', false],
+  [['BR2_arm=y', 'BR2_cortex_a7=y'], 'linux/arm/v7', 'linux/arm/v5', false],
+  [['BR2_arm=y', 'BR2_cortex_a7=y'], 'linux/arm/v7', 'linux/arm64', true],
+  [['BR2_x86_64=y'], 'linux/amd64', 'x86_64/v2', false],
+  [['BR2_powerpc64le=y'], 'linux/ppc64le', 'powerpc64le', false],
+  [['BR2_riscv=y'], 'linux/riscv64', 'linux/riscv64', false],
+];
+
+for (const [processor, own, asked, isSaid] of PROCESSORS)
+  test(`${asked} on a processor for ${own} is ${isSaid ? 'built, with a warning' : 'as it should be'}`, async (t) => {
+    const board = await tree(t, [...processor, `${DATA}=y`, `${DATA}_PLATFORM="${asked}"`]);
+    const ended = await board.make(['stowage-data-source']);
+    assert.equal(ended.code, 0, ended.stderr);
+    const warning = `_PLATFORM is ${asked}, and this configuration's processor is one for ${own}: `;
+    assert.equal(ended.stderr.includes(warning), isSaid, ended.stderr);
+    assert.equal(ended.stderr.includes('processor'), isSaid);
+  });
+
 test('frozen without its pins lets them be pinned', async (t) => {
   const pins = `${DATA}_PINS="$(BR2_EXTERNAL_STOWAGE_PATH)/p.json"`;
   const board = await tree(t, [...BOARD, pins, `${DATA}_FROZEN=y`]);

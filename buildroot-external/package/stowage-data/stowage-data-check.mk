@@ -31,6 +31,12 @@ STOWAGE_DATA_CHECK_DATA_ROOT_FORM = $(STOWAGE_DATA_CHECK_NAME_FORM)(/$(STOWAGE_D
 # $(1): end of a symbol's name; its value without quotes
 STOWAGE_DATA_CHECK_VALUE = $(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_$(1)))
 
+# $(1): end of the name of a symbol that has a platform; such as arm, whichever way it is written
+STOWAGE_DATA_CHECK_ARCH = $(shell printf '%s' $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_CHECK_VALUE)) | LC_ALL=C sed -E \
+	-e 's@^linux/@@' -e 's@^($(STOWAGE_DATA_CHECK_ARM64_FORM))$$@arm64@' -e 's@^($(STOWAGE_DATA_CHECK_ARM_FORM))$$@arm@' \
+	-e 's@^(amd64|x86[_-]64)(/v[1-4])?$$@amd64@' -e 's@^(i[3-6]86|x86)$$@386@' -e 's@^loongarch64$$@loong64@' \
+	-e 's@^mips64el$$@mips64le@' -e 's@^(ppc64el|powerpc64le)$$@ppc64le@')
+
 # $(1): end of a symbol's name, $(2): one of its values, $(3): what it must be
 STOWAGE_DATA_CHECK_FORM = $(if $(2),$(if $(shell \
 	printf '%s' $(call STOWAGE_DATA_WORD,$(2)) | LC_ALL=C grep -Ex -- $(call STOWAGE_DATA_WORD,$(STOWAGE_DATA_CHECK_$(1)_FORM))),,\
@@ -60,6 +66,13 @@ ifeq ($(call qstrip,$(BR2_PACKAGE_STOWAGE_DATA_PLATFORM)),)
 $(error BR2_PACKAGE_STOWAGE_DATA_PLATFORM is empty: name one, such as linux/arm64)
 endif
 $(call STOWAGE_DATA_CHECK_ONE,PLATFORM,a platform such as linux/arm64 or linux/arm/v7)
+# Variants of one architecture are anybody's choice; a text that was there before the architecture changed is not.
+ifneq ($(call STOWAGE_DATA_CHECK_ARCH,PLATFORM),$(call STOWAGE_DATA_CHECK_ARCH,ARCH_PLATFORM))
+ifneq ($(call STOWAGE_DATA_CHECK_VALUE,ARCH_PLATFORM),)
+$(warning BR2_PACKAGE_STOWAGE_DATA_PLATFORM is $(call STOWAGE_DATA_CHECK_VALUE,PLATFORM)$(comma) and this configuration's processor \
+	is one for $(call STOWAGE_DATA_CHECK_VALUE,ARCH_PLATFORM): for that$(comma) remove it from .config and run make olddefconfig)
+endif
+endif
 $(call STOWAGE_DATA_CHECK_EACH,SET,name=value)
 $(call STOWAGE_DATA_CHECK_EACH,MIRRORS,host/path$(comma) the host with a dot or a port)
 $(call STOWAGE_DATA_CHECK_EACH,INSECURE,host:port)
