@@ -13,7 +13,7 @@ import { registryOf, sourcesOf } from '../plan/fetch-sources.ts';
 import { interruption } from '../model/file-failure.ts';
 import type { FailureClass } from './classify.ts';
 import { certificatesFor } from './certificates.ts';
-import { classifySkopeo, classifyStatus, lastMessage } from './classify.ts';
+import { classifySkopeo, classifyStatus, lastMessage, wrongCredentials } from './classify.ts';
 import { redact } from './redact.ts';
 import type { AttemptResult, Sleep } from './retry.ts';
 import { retry, RETRY_DELAYS } from './retry.ts';
@@ -130,6 +130,7 @@ export async function askSources<T>(
           what: `${what} (${nameOf(reference)})`,
           why: told.why,
           detail: `${told.detail}${triedCredentials(told.why, access)}`,
+          ...(access.authfile === undefined ? {} : { authfile: access.authfile }),
         });
     }
     if (temporary !== undefined || refused === undefined)
@@ -226,10 +227,11 @@ export function skopeoFault(failure: SkopeoFailure, context: Context): Fault {
 
 /** Whoever is asked, and however often: it stays wrong. */
 export function misconfigured(stderr: string): Failure {
-  return {
-    ...{ reason: 'tool-failed', tool: 'skopeo', doing: 'reading its configuration' },
-    ...{ detail: lastMessage(stderr), problem: 'configuration' },
-  };
+  const credentials = wrongCredentials(stderr);
+  const failure = { reason: 'tool-failed', tool: 'skopeo', detail: lastMessage(stderr) } as const;
+  return credentials === undefined
+    ? { ...failure, doing: 'reading its configuration', problem: 'configuration' }
+    : { ...failure, doing: 'reading credentials', problem: 'credentials', ...credentials };
 }
 
 export function httpFault(failure: HttpFailure, url: string, context: Context): Fault {

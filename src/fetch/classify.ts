@@ -22,6 +22,10 @@ export type FailureClass =
 
 const TEMPORARY = { kind: 'temporary', known: true } as const;
 
+/** An authfile that is no JSON, has other things in it, or is none; it may name the file. */
+const CREDENTIALS_BAD =
+  /reading JSON file (?:"[^"]*"|\S+): (?:unmarshaling JSON|read [^:]+: is a directory)|getting username and password: .*illegal base64/i;
+
 /**
  * By what skopeo says at the end, first match wins. The test has real outputs of each
  * (test/unit/fetch/classify.test.ts).
@@ -33,6 +37,7 @@ const TABLE: readonly (readonly [RegExp, FailureClass])[] = [
     /loading (?:drop-in )?registries configuration|^parsing \/\S+\.ya?ml: | is blocked in \S*registries\.conf/i,
     { kind: 'configuration' },
   ],
+  [CREDENTIALS_BAD, { kind: 'configuration' }],
   [
     /digest did not match|does not match provided manifest digest|digest mismatch/i,
     { kind: 'mismatch' },
@@ -43,7 +48,7 @@ const TABLE: readonly (readonly [RegExp, FailureClass])[] = [
     /(?:open|stat|read) \S*(?:auth|config)\.json: permission denied/i,
     { kind: 'refused', why: 'unauthorized' },
   ],
-  // An authfile that is not JSON, a credential helper that fails.
+  // A credential helper that fails.
   [
     /getting username and password|error getting credentials/i,
     { kind: 'refused', why: 'unauthorized' },
@@ -91,6 +96,14 @@ function askedRetryAfter(stderr: string): number | undefined {
   return last === undefined || waits.every((wait, index) => wait === 2_000 * 2 ** index)
     ? undefined
     : last;
+}
+
+/** Whether what is wrong in a file of this machine's is its credentials, and the file where skopeo names it. */
+export function wrongCredentials(stderr: string): { readonly file?: string } | undefined {
+  const message = lastMessage(stderr);
+  if (!CREDENTIALS_BAD.test(message)) return undefined;
+  const file = /reading JSON file "([^"]+)"/i.exec(message)?.[1];
+  return file === undefined ? {} : { file };
 }
 
 /** An HTTP status that is not a success, of a web server; `retryAfter` in milliseconds. */

@@ -371,6 +371,8 @@ export interface RegistryRefused {
   readonly detail: string;
   /** What was asked for by its own address: a file or the catalog, of which no registry knows. */
   readonly by?: 'address';
+  /** Of credentials, where one was given. */
+  readonly authfile?: string;
   /** Where pins name what was asked for. */
   readonly pins?: PinsPlace;
 }
@@ -399,8 +401,10 @@ export interface ToolFailed {
   readonly doing: string;
   readonly exitCode?: number;
   readonly detail: string;
-  /** A file that says how it is to work is wrong; the detail names it. */
-  readonly problem?: 'configuration';
+  /** A file that says how it is to work is wrong, and the detail names it; or one with credentials is. */
+  readonly problem?: 'configuration' | 'credentials';
+  /** The one with credentials, where it is known. */
+  readonly file?: string;
 }
 
 /** No container engine answers on the builder. */

@@ -6,10 +6,12 @@ import type {
   InvalidDocument,
   NoSpace,
   PinsPlace,
+  ToolFailed,
 } from '../model/failure.ts';
 import { describeUnsuitable, describeWayIn } from './describe-engine.ts';
 import { unreachable } from '../model/result.ts';
 import { describeTemporary, temporaryHint } from './describe-network.ts';
+import { fileSystemHint } from './file-system-hint.ts';
 
 /** One failure for people: what failed, on what, why (several lines where it must be), and what to do next. */
 export interface FailureText {
@@ -217,6 +219,11 @@ export function describeFailure(failure: Failure): FailureText {
     case 'registry-temporary':
       return { message: describeTemporary(failure), hint: temporaryHint(failure) };
     case 'registry-refused':
+      if (failure.why === 'unauthorized' && failure.authfile !== undefined)
+        return {
+          message: `${failure.what}: the registry wants credentials, or others than it got: ${failure.detail}`,
+          hint: `look whether ${failure.authfile} has this registry with the right password: \`skopeo login --authfile ${failure.authfile}\` writes it`,
+        };
       return {
         message: `${failure.what}: ${(failure.by === 'address' ? ADDRESS_REFUSALS : REFUSALS)[failure.why]}: ${failure.detail}`,
         hint:
@@ -243,10 +250,7 @@ export function describeFailure(failure: Failure): FailureText {
       const code = failure.exitCode === undefined ? '' : ` (exit code ${failure.exitCode})`;
       return {
         message: `${failure.tool} failed${code} while ${failure.doing}: ${failure.detail}`,
-        hint:
-          failure.problem === 'configuration'
-            ? 'mend the file that it names: containers-registries.conf(5) and containers-registries.d(5) tell what it may hold'
-            : 'run `stowage doctor`, or again with --debug',
+        hint: toolHint(failure),
       };
     }
     case 'engine-unreachable':
@@ -369,6 +373,14 @@ const ADDRESS_HINTS = {
   untrusted: 'check the address in the bundle',
 } as const;
 
+function toolHint({ problem, file = 'the authfile' }: ToolFailed): string {
+  if (problem === 'credentials')
+    return `mend ${file}: containers-auth.json(5) tells what it may hold, and \`skopeo login\` writes it`;
+  return problem === 'configuration'
+    ? 'mend the file that it names: containers-registries.conf(5) and containers-registries.d(5) tell what it may hold'
+    : 'run `stowage doctor`, or again with --debug';
+}
+
 /** A file that can't be read says nothing of what should be in it. */
 function documentHint({ kind, problems }: InvalidDocument): string {
   const [problem, ...others] = problems;
@@ -395,26 +407,6 @@ function describeProblem({ line, column, path, detail }: DocumentProblem): strin
 /** Who wants to move one image is told what comes before. */
 function withoutUpdate({ updating }: { readonly updating?: true }): string {
   return updating === true ? ', without --update, which moves what is pinned' : '';
-}
-
-function fileSystemHint(code: string): string {
-  switch (code) {
-    case 'EMFILE':
-    case 'ENFILE':
-      return 'let this process have more open files (`ulimit -n`)';
-    case 'EBUSY':
-    case 'ETXTBSY':
-      return 'end what uses it, and run again';
-    case 'EEXIST':
-    case 'EISDIR':
-    case 'ENOTEMPTY':
-      return 'something else is there: move it away, or give another path';
-    case 'ESTALE':
-    case 'ETIMEDOUT':
-      return 'it is on a server that is away or was changed: mount it again, and run again';
-    default:
-      return 'see what the kernel says of the disk (`dmesg`), and run again on one that is sound';
-  }
 }
 
 /** More names than these are counted. */

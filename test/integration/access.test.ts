@@ -97,16 +97,31 @@ describe('a registry with a log-in and a certificate of an own authority', () =>
     writeFileSync(wrong, JSON.stringify({ auths: { [HOST]: { auth } } }));
     const empty = join(directory, 'empty.json');
     writeFileSync(empty, '{}');
-    const broken = join(directory, 'broken.json');
-    writeFileSync(broken, 'no json');
-    for (const file of [wrong, empty, broken]) {
+    for (const file of [wrong, empty]) {
       const { outcome } = await fetch(t, ['--cert-dir', certificates, '--authfile', file]);
       assert.equal(outcome.code, 5, outcome.stderr);
       assert.ok(
         outcome.stderr.includes(`the credentials tried are those in ${file}`),
         outcome.stderr,
       );
+      assert.match(outcome.stderr, /the registry wants credentials, or others than it got: /);
+      assert.ok(outcome.stderr.includes(`hint: look whether ${file} has this registry`));
       assert.ok(!outcome.stderr.includes(auth));
+    }
+  });
+
+  it('with an authfile that is none, ends with 6 at once and blames no registry', async (t) => {
+    const broken = join(directory, 'broken.json');
+    for (const content of ['no json', '{"auths": []}', `{"auths": {"${HOST}": {"auth": "!"}}}`]) {
+      writeFileSync(broken, content);
+      const { outcome } = await fetch(t, ['--cert-dir', certificates, '--authfile', broken]);
+      assert.equal(outcome.code, 6, outcome.stderr);
+      assert.doesNotMatch(outcome.stderr, /wants credentials|attempt/);
+      const file = content.includes('"!"') ? 'the authfile' : broken;
+      assert.ok(
+        outcome.stderr.includes(`hint: mend ${file}: containers-auth.json(5) tells`),
+        outcome.stderr,
+      );
     }
   });
 

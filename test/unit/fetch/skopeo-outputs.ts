@@ -218,9 +218,27 @@ export const SKOPEO_OUTPUTS: readonly {
   },
   {
     name: 'an authfile that is no JSON',
-    expected: { kind: 'refused', why: 'unauthorized' },
+    expected: { kind: 'configuration' },
     stderr:
       'time="2026-01-01T00:00:00Z" level=fatal msg="Error parsing image name \\"docker://127.0.0.1:5000/x:1\\": getting username and password: 1 error occurred:\\n\\t* reading JSON file \\"bad.json\\": unmarshaling JSON at \\"bad.json\\": invalid character \'x\' looking for beginning of value\\n\\n"',
+  },
+  {
+    name: 'an authfile with a list for its map',
+    expected: { kind: 'configuration' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="Error parsing image name \\"docker://127.0.0.1:5000/x:1\\": getting username and password: 1 error occurred:\\n\\t* reading JSON file \\"bad.json\\": unmarshaling JSON at \\"bad.json\\": json: cannot unmarshal array into Go struct field dockerConfigFile.auths of type map[string]config.dockerAuthConfig\\n\\n"',
+  },
+  {
+    name: 'an authfile with a password that is no base64',
+    expected: { kind: 'configuration' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="Error parsing image name \\"docker://127.0.0.1:5000/x:1\\": getting username and password: 1 error occurred:\\n\\t* illegal base64 data at input byte 0\\n\\n"',
+  },
+  {
+    name: 'an authfile that is a directory',
+    expected: { kind: 'configuration' },
+    stderr:
+      'time="2026-01-01T00:00:00Z" level=fatal msg="Error parsing image name \\"docker://127.0.0.1:5000/x:1\\": getting username and password: 1 error occurred:\\n\\t* reading JSON file \\"/d\\": read /d: is a directory\\n\\n"',
   },
   {
     name: 'a registries.conf that is no TOML',
