@@ -1,7 +1,7 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import type { ImageOptions } from '../ext4/image-writer.ts';
 import type { Adjustments } from '../mkfs/make-image.ts';
-import { parseBytes, parseHeadroom, parseSize } from '../model/bundle-size.ts';
+import { headroomRemark, parseBytes, parseHeadroom, parseSize } from '../model/bundle-size.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
 import { derivedUuid, parseUuid } from '../model/uuid.ts';
@@ -94,7 +94,11 @@ export function readMkfsOptions(
   if (size === undefined) return wrong('size', args.size, 'auto, or a size such as 1280M or 2G');
   const headroom = parseHeadroom(args.headroom);
   if (headroom === undefined)
-    return wrong('headroom', args.headroom, 'a percentage such as 10%, or a size such as 64M');
+    return wrong(
+      'headroom',
+      args.headroom,
+      `a percentage such as 10%, or a size such as 64M${headroomRemark(args.headroom)}`,
+    );
   const { label = '' } = args;
   if (Buffer.byteLength(label) > 16 || /[{}/\s]|\p{Cc}/u.test(label))
     return wrong(

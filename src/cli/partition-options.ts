@@ -1,7 +1,7 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import type { Partition } from '../model/bundle.ts';
 import { dataRootProblem, pathProblem } from '../model/bundle-paths.ts';
-import { parseHeadroom, parseSize } from '../model/bundle-size.ts';
+import { headroomRemark, parseHeadroom, parseSize } from '../model/bundle-size.ts';
 import { featureWords, parseFeatures } from '../model/ext4-features.ts';
 import type { Result } from '../model/result.ts';
 import { fail, ok } from '../model/result.ts';
@@ -47,7 +47,11 @@ export function withPartition(wanted: Wanted, args: PartitionArguments): Result<
   if (size === 'wrong') return wrong('size', args.size, 'auto, or a size such as 1280M or 2G');
   const headroom = optional(args.headroom, parseHeadroom);
   if (headroom === 'wrong')
-    return wrong('headroom', args.headroom, 'a percentage such as 10%, or a size such as 200M');
+    return wrong(
+      'headroom',
+      args.headroom,
+      `a percentage such as 10%, or a size such as 200M${headroomRemark(args.headroom ?? '')}`,
+    );
   const { label } = args;
   if (label !== undefined && (Buffer.byteLength(label) > 16 || /[{}/\s]|\p{Cc}/u.test(label)))
     return wrong(

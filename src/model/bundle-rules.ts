@@ -1,6 +1,6 @@
 import type { EngineStore } from './bundle.ts';
 import { dataRootProblem, pathProblem } from './bundle-paths.ts';
-import { parseHeadroom, parseReserved, parseSize } from './bundle-size.ts';
+import { headroomRemark, parseHeadroom, parseReserved, parseSize } from './bundle-size.ts';
 import { hasCredentials, withoutCredentials } from './bundle-source.ts';
 import { featureWords, parseFeatures } from './ext4-features.ts';
 import { transportProblem } from './image-source.ts';
@@ -185,7 +185,7 @@ function checkPartition(raw: RawBundle, add: Add): void {
     add(
       ['partition', 'headroom'],
       'value',
-      `${JSON.stringify(headroom)} is not a percentage up to 1000%, or a size such as 200M`,
+      `${JSON.stringify(headroom)} is not a percentage up to 1000%, or a size such as 200M${headroomRemark(headroom)}`,
     );
   }
   const detail = dataRoot === undefined ? undefined : pathProblem(dataRoot);

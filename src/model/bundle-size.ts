@@ -28,14 +28,29 @@ export function parseSize(text: string | number): Size | undefined {
   return bytes === undefined || bytes < SMALLEST ? undefined : { bytes };
 }
 
-/** `10%`, or what `parseBytes` reads; undefined for anything else. */
+/** Less than a block is no room: whoever gives so little forgot the percent sign. */
+const LEAST_HEADROOM = 4096;
+
+/** `10%`, or what `parseBytes` reads, none or at least a block; undefined for anything else. */
 export function parseHeadroom(text: string | number): Headroom | undefined {
   const percent = /^([0-9]+(?:\.[0-9]+)?)%$/.exec(String(text))?.[1];
   if (percent !== undefined) {
     return Number(percent) <= 1000 ? { percent: Number(percent) } : undefined;
   }
   const bytes = parseBytes(text);
-  return bytes === undefined ? undefined : { bytes };
+  return bytes === undefined || isTooLittle(bytes) ? undefined : { bytes };
+}
+
+/** What is to be said of a headroom that can't be: why `10` is none. */
+export function headroomRemark(text: string | number): string {
+  const bytes = parseBytes(text);
+  return bytes !== undefined && isTooLittle(bytes)
+    ? `; ${text} is ${bytes} bytes, and ${parseFloat(String(text))}% a share`
+    : '';
+}
+
+function isTooLittle(bytes: number): boolean {
+  return bytes > 0 && bytes < LEAST_HEADROOM;
 }
 
 /** `5%` or `0%`, at most half; undefined for anything else. */

@@ -113,6 +113,7 @@ extra: 1
       '3:29 arch.linux/arm64/v8: linux/arm64 is there already, as arm64',
       '4:21 partition.label: "averyveryverylonglabel" is longer than 16 bytes',
       '4:51 partition.size: 12 is not auto, or a size such as 1280M, 2G or a number of bytes, at least 1M',
+      '4:65 partition.headroom: 5 is not a percentage up to 1000%, or a size such as 200M; 5 is 5 bytes, and 5% a share',
       '4:68 partition.sise: unknown key; did you mean size?',
       '4:90 partition.dataRoot: "../x" has .. in it',
       '5:20 engine.version: 28.5 is a number here, not text; put it in quotes: "28.5"',

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import {
   formatSize,
   parseBytes,
+  headroomRemark,
   parseHeadroom,
   parseSize,
 } from '../../../src/model/bundle-size.ts';
@@ -30,6 +31,11 @@ test('headroom is a percentage or a size', () => {
   assert.deepEqual(parseHeadroom('200M'), { bytes: 200 * 1024 ** 2 });
   assert.equal(parseHeadroom('1001%'), undefined);
   assert.equal(parseHeadroom('-5%'), undefined);
+  for (const text of ['10', 10, '1', '4095', '3.5K'])
+    assert.equal(parseHeadroom(text), undefined, 'somebody forgot the %');
+  assert.deepEqual(parseHeadroom('4096'), { bytes: 4096 });
+  assert.equal(headroomRemark('10'), '; 10 is 10 bytes, and 10% a share');
+  assert.equal(headroomRemark('x'), '');
 });
 
 test('a size is printed in a form that is read again, and never too small', () => {
