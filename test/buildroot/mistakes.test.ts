@@ -39,6 +39,7 @@ const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
   [[`${DATA}_SIZE="big"`], /DATA_SIZE has "big", which is not auto, or a size such as 1280M/u],
   [[`${DATA}_SIZE="1280"`], /DATA_SIZE has "1280", which is not auto/u],
   [[`${DATA}_HEADROOM="some"`], /DATA_HEADROOM has "some", which is not a percentage such as 10%/u],
+  [[`${DATA}_HEADROOM="10"`], /DATA_HEADROOM has "10", which is not a percentage such as 10%/u],
   [[`${DATA}_FEATURES="6.1,fast"`], /DATA_FEATURES has "6\.1,fast", which is not 5\.15, 6\.1/u],
   [[`${DATA}_UUID="1234"`], /DATA_UUID has "1234", which is not a UUID such as/u],
   [
@@ -180,7 +181,9 @@ const TEXTS: Readonly<
     takes: (word) => parseSize(word) !== undefined,
   },
   HEADROOM: {
-    words: ['10%', '12.5%', '0', '200M', '1GiB', '4096', '%', '10 %', 'auto', '-1%'],
+    words: ['10%', '12.5%', '0', '200M', '1GiB', '4096', '%', '10 %', 'auto', '-1%'].concat(
+      ...['10', '4095', '4097', '4100', '5000', '12345', '3K', '3.5KiB', '4K', '12.5K', '0.5M'],
+    ),
     takes: (word) => parseHeadroom(word) !== undefined,
   },
   FEATURES: {
