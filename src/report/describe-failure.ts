@@ -222,7 +222,7 @@ export function describeFailure(failure: Failure): FailureText {
       if (failure.why === 'unauthorized' && failure.authfile !== undefined)
         return {
           message: `${failure.what}: the registry wants credentials, or others than it got: ${failure.detail}`,
-          hint: `look whether ${failure.authfile} has this registry with the right password: \`skopeo login --authfile ${failure.authfile}\` writes it`,
+          hint: `look whether ${failure.authfile} has this registry with the right password; \`skopeo login\` writes such files`,
         };
       return {
         message: `${failure.what}: ${(failure.by === 'address' ? ADDRESS_REFUSALS : REFUSALS)[failure.why]}: ${failure.detail}`,
