@@ -137,8 +137,9 @@ do_compile[depends] += "stowage-native:do_populate_sysroot"
 do_compile[cleandirs] = "${B}"
 do_compile[vardeps] += "${STOWAGE_WHAT} STOWAGE_ENGINE_STORE STOWAGE_SIZE STOWAGE_HEADROOM STOWAGE_LABEL STOWAGE_UUID STOWAGE_FEATURES STOWAGE_UNPACK STOWAGE_SOURCE_DATE_EPOCH STOWAGE_SBOM"
 # The command lines are in the signature; how the program is called and how its failures are told is not.
-do_compile[vardepsexclude] += "stowage.program.build"
+do_compile[vardepsexclude] += "stowage.program.build stowage.target.warn"
 python do_compile() {
+    stowage.target.warn(d)
     made = d.getVar("B") + "/data"
     given = stowage.options.inputs(d) + stowage.options.target(d) + stowage.options.engine(d)
     # sstate is what is shared here, and DL_DIR is do_fetch's alone to write to.

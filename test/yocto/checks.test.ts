@@ -216,10 +216,16 @@ realTest('what is missing or wrong stops before any work, with its name', async 
     ['STOWAGE_SIZE', '1280MB'],
     ['STOWAGE_SIZE', '64'],
     ['STOWAGE_HEADROOM', 'ten%'],
+    ['STOWAGE_HEADROOM', '10'],
   ] as const)
     await refuses(
       new RegExp(`${variable} is "${value}", and has to be`, 'u'),
       ...[here, `${variable}${forRecipe} = "${value}"`],
+    );
+  for (const name of ['', 'ma ps', '../data', '.data'])
+    await refuses(
+      new RegExp(`STOWAGE_DATA_NAME is "${name}": name what is deployed with`, 'u'),
+      ...[here, `STOWAGE_DATA_NAME${forRecipe} = "${name}"`],
     );
   await refuses(/STOWAGE_PLATFORM is empty, as no images/u, here, 'MACHINE = "qemuppc"');
   // The machine's own Node.js and skopeo are used where the configuration allows it, and nowhere else.

@@ -153,3 +153,42 @@ for (const [variables, verb, failure, said, advised] of CASES)
     assert.match(hint, advised);
     assert.doesNotMatch(`${message} ${hint}`, /--[a-z]/u, 'an option of the command line');
   });
+
+const WARNING = `
+import json, sys, types
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+said = []
+bb = sys.modules["bb"] = types.ModuleType("bb")
+bb.warn = said.append
+from stowage import target
+
+class Recipe(dict):
+    getVar = dict.get
+
+target.warn(Recipe(json.loads(sys.argv[2])))
+print(json.dumps(said))`;
+
+/** [the machine's, what it is to be for, whether that is said] */
+const ARCHITECTURES: readonly (readonly [Variables, string, boolean])[] = [
+  [{ TARGET_ARCH: 'aarch64' }, 'linux/amd64', true],
+  [{ TARGET_ARCH: 'aarch64' }, 'linux/arm/v7', true],
+  [{ TARGET_ARCH: 'aarch64' }, 'linux/arm64', false],
+  [{ TARGET_ARCH: 'arm', TUNE_FEATURES: 'armv7a vfp' }, 'linux/arm/v6', false],
+  // stowage says what is wrong with it.
+  [{ TARGET_ARCH: 'aarch64' }, 'linux/arm46', false],
+  [{ TARGET_ARCH: 'powerpc' }, 'linux/amd64', false],
+];
+
+for (const [machine, platform, isSaid] of ARCHITECTURES)
+  void test(`${platform} for ${Object.values(machine).join(' ')} is ${isSaid ? '' : 'not '}warned of`, async () => {
+    const recipe = { MACHINE: 'board', ...machine, STOWAGE_PLATFORM: platform };
+    const args = ['-c', WARNING, join(LAYER, 'lib'), JSON.stringify(recipe)];
+    const said = JSON.parse(await must('/usr/bin/python3', args)) as string[];
+    assert.equal(said.length, isSaid ? 1 : 0);
+    if (isSaid)
+      assert.match(
+        said.join(),
+        new RegExp(`^STOWAGE_PLATFORM is ${platform}, and MACHINE board is one for linux/arm64: `),
+      );
+  });

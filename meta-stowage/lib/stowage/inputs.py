@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 
 from . import sizes
 
@@ -39,6 +40,11 @@ def note(d):
         raise bb.parse.SkipRecipe(
             "STOWAGE_PLATFORM is empty, as no images are made for TARGET_ARCH %s with TUNE_FEATURES '%s'"
             % (d.getVar("TARGET_ARCH"), d.getVar("TUNE_FEATURES"))
+        )
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._+-]*", d.getVar("STOWAGE_DATA_NAME") or ""):
+        raise bb.parse.SkipRecipe(
+            'STOWAGE_DATA_NAME is "%s": name what is deployed with letters, digits and . _ + -'
+            % (d.getVar("STOWAGE_DATA_NAME") or "")
         )
     problem = sizes.problem(d)
     if problem:

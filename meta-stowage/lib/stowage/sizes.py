@@ -7,6 +7,8 @@ _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 # A smaller one forgot its unit.
 _SMALLEST = 1024**2
+# A smaller headroom forgot its percent sign; none is no mistake.
+_LEAST_HEADROOM = 4096
 
 
 def problem(d):
@@ -25,7 +27,10 @@ def is_size(text):
 
 def is_headroom(text):
     percent = re.fullmatch(_NUMBER + "%", text)
-    return float(percent[1]) <= 1000 if percent else _bytes(text) is not None
+    if percent:
+        return float(percent[1]) <= 1000
+    given = _bytes(text)
+    return given is not None and (round(given) == 0 or round(given) >= _LEAST_HEADROOM)
 
 
 def _bytes(text):

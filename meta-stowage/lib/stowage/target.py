@@ -25,6 +25,20 @@ def platform(d):
     return platform_of(d.getVar("TARGET_ARCH") or "", (d.getVar("TUNE_FEATURES") or "").split())
 
 
+def warn(d):
+    """Says so where the images are for another architecture than the machine's: few processors run both."""
+    import bb
+
+    given, own = d.getVar("STOWAGE_PLATFORM"), platform(d)
+    known = {name.split("/")[1] for name in _PLATFORMS.values()} | {"arm"}
+    arch = (given.split("/") + [""])[1]
+    if own and arch in known and arch != own.split("/")[1]:
+        bb.warn(
+            "STOWAGE_PLATFORM is %s, and MACHINE %s is one for %s: leave it out unless that is what the device runs"
+            % (given, d.getVar("MACHINE"), own)
+        )
+
+
 def platform_of(arch, features):
     """
     An image brings its own C library, so the calling convention of the root file system does not count: what counts
