@@ -58,8 +58,8 @@ const CHECKS = 16;
 
 /**
  * Has everything of a target in the store. Where all is there it only looks: no request, no lock, no program, and no
- * write but to remove what a killed process left. Fails as docs/store.md says: blob-bad (offline), registry-…, platform-mismatch, no-space, access-denied,
- * store-invalid, tool-missing, interrupted.
+ * write but to remove what a killed process left. Fails as docs/store.md says: blob-bad (offline), registry-…,
+ * platform-mismatch, no-space, access-denied, store-invalid, tool-missing, interrupted.
  */
 export async function fetchTarget(
   pins: TargetPins,
