@@ -1,5 +1,6 @@
 import type { Digest } from '../model/digest.ts';
 import type { Context } from '../model/event.ts';
+import type { Failure } from '../model/failure.ts';
 import { isIndexType } from '../model/media-types.ts';
 import type { TargetPins } from '../model/pins.ts';
 import { parseReference } from '../model/reference.ts';
@@ -42,8 +43,7 @@ export async function checkIndexes(
       const { failure } = read;
       if (failure.reason === 'interrupted') return read;
       // What is wanted now was found: where the old one comes from may be gone, or closed.
-      const isGone = failure.reason === 'registry-refused' && failure.why === 'not-found';
-      const detail = `${isGone ? 'nobody has' : 'nobody gave'} the index ${index}${isGone ? ' any more' : ''}: whether it listed what is pinned can't be seen`;
+      const detail = `${unread(failure, `the index ${index}`)}: whether it listed what is pinned can't be seen`;
       context.report({ type: 'warning', about: image, detail });
       continue;
     }
@@ -85,4 +85,10 @@ function pinnedIndexes({ images, dind }: TargetPins): readonly PinnedIndex[] {
       ? []
       : [{ image, reference, index, manifests: manifests.map(({ digest }) => digest) }],
   );
+}
+
+/** Such as `nobody has the index sha256:… any more`. */
+export function unread(failure: Failure, what: string): string {
+  const isGone = failure.reason === 'registry-refused' && failure.why === 'not-found';
+  return isGone ? `nobody has ${what} any more` : `nobody gave ${what}`;
 }

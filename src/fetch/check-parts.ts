@@ -10,6 +10,7 @@ import type { Contradiction } from '../plan/compare-parts.ts';
 import { contradictedParts, contradictedSize } from '../plan/compare-parts.ts';
 import { DIND } from '../plan/fetch-plan.ts';
 import type { NetworkAccess } from './access.ts';
+import { unread } from './check-index.ts';
 import { readImageDocument } from './image-documents.ts';
 import { redact } from './redact.ts';
 import { readRaw } from './resolve.ts';
@@ -64,8 +65,7 @@ async function askFor(
   if (read.ok) return ok(compareManifest(parts, read.value));
   const { failure } = read;
   if (failure.reason === 'interrupted') return read;
-  const isGone = failure.reason === 'registry-refused' && failure.why === 'not-found';
-  const detail = `${isGone ? 'nobody has' : 'nobody gave'} the manifest ${digest}${isGone ? ' any more' : ''}: whether its parts are those that are pinned can't be seen`;
+  const detail = `${unread(failure, `the manifest ${digest}`)}: whether its parts are those that are pinned can't be seen`;
   context.report({ type: 'warning', about: image, detail });
   return ok(undefined);
 }
